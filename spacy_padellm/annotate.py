@@ -1,0 +1,52 @@
+"""Scored spans onto Docs: doc.spans for all of them, doc.ents for those that stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from spacy.tokens import Doc, Span, SpanGroup
+
+from .deduplicate import resolve_overlaps
+from .spans import ScoredSpan
+
+BLOCKED = 3  # Token.ent_iob of a token without entity type that must not get one
+Deduplicate = Callable[[Sequence[ScoredSpan]], list[ScoredSpan]]
+
+
+def annotate(
+    doc: Doc,
+    scored: Sequence[ScoredSpan],
+    deduplicate: Deduplicate,
+    spans_key: str,
+    threshold: float,
+) -> None:
+    """Write spans onto a Doc.
+
+    Entities that the Doc has already stay, and so do blocked tokens, as under spaCy's own `ner`
+    (https://spacy.io/api/doc#set_ents): a new entity that overlaps one of them is left out of
+    doc.ents, and is in doc.spans all the same.
+
+    doc (Doc): The document.
+    scored (Sequence[ScoredSpan]): Every span that was found.
+    deduplicate (Callable): The rule for spans found under several labels.
+    spans_key (str): Key of doc.spans; `attrs["scores"]` of the group holds the probabilities.
+    threshold (float): Least probability for doc.ents.
+    """
+    order = sorted(scored, key=lambda span: (span.start, span.end))
+    spans = [Span(doc, span.start, span.end, label=span.label) for span in order]
+    scores = np.array([span.score for span in order], dtype="float32")
+    doc.spans[spans_key] = SpanGroup(doc, name=spans_key, spans=spans, attrs={"scores": scores})
+
+    taken = {token.i for token in doc if token.ent_type or token.ent_iob == BLOCKED}
+    blocked = [
+        doc[token.i : token.i + 1]
+        for token in doc
+        if token.ent_iob == BLOCKED and not token.ent_type
+    ]
+    sure = [span for span in deduplicate(scored) if span.score >= threshold]
+    free = [span for span in sure if taken.isdisjoint(range(span.start, span.end))]
+    ents = [
+        Span(doc, span.start, span.end, label=span.label) for span in resolve_overlaps(free)
+    ]
+    doc.set_ents([*doc.ents, *ents], blocked=blocked, default="outside")

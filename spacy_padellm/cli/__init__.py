@@ -1,0 +1,23 @@
+"""Commands `python -m spacy padellm …`. spaCy imports this module for each of its own commands too,
+so it and the modules of the commands import nothing heavy.
+"""
+
+import typer
+from spacy.cli._util import app as spacy_app
+
+from .download import download_cli
+
+app = typer.Typer(
+    name="padellm",
+    help="Named entities by causal language models, all mentions in parallel.",
+    no_args_is_help=True,
+)
+app.command("download")(download_cli)
+
+
+@app.callback()
+def padellm() -> None:
+    """Named entities by causal language models, all mentions in parallel."""
+
+
+spacy_app.add_typer(app)

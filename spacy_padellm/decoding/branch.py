@@ -1,0 +1,174 @@
+"""Branches while they are decoded: numbers and mentions, greedily, token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from ..model.codec import Codec
+from ..spans import Mention
+from ..tree import COUNT, Paths, PromptTree
+from .prediction import Count
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a branch may come to, whatever the model says.
+
+    max_count (int): Mentions asked for a label of a document.
+    max_mention_tokens (int): Tokens of a mention.
+    max_positions (int | None): Positions of the model.
+    """
+
+    max_count: int
+    max_mention_tokens: int
+    max_positions: int | None
+
+
+@dataclass
+class CountBranch:
+    """The number of a label's mentions, digit by digit.
+
+    tree (int): Number of the document's tree in its batch.
+    label (int): Label path.
+    position (int): Position of the next token.
+    """
+
+    tree: int
+    label: int
+    position: int
+    digits: list[int] = field(default_factory=list)
+    logprob: float = 0.0
+    open: bool = True
+    bounded: bool = False
+
+    @property
+    def number(self) -> int:
+        """RETURNS (int): The number so far."""
+        return int("".join(map(str, self.digits)) or 0)
+
+    def say(self, symbol: int, logprob: float, bounds: Bounds) -> None:
+        """Take a digit (0-9) or the end of the number (10)."""
+        if symbol == 10:
+            self.open = False
+        elif len(self.digits) == len(str(bounds.max_count)):
+            self.open, self.bounded = False, True
+            return
+        else:
+            self.digits.append(symbol)
+        self.logprob += logprob
+        # No number goes on after a leading zero, so none waits for its end there.
+        if self.digits == [0]:
+            self.open = False
+        if not self.open and self.number > bounds.max_count:
+            self.bounded = True
+
+    def asked(self, bounds: Bounds) -> int:
+        """RETURNS (int): Mentions to ask for."""
+        return min(self.number, bounds.max_count)
+
+    def count(self, label: str) -> Count:
+        """RETURNS (Count): What was said."""
+        return Count(label, self.number, self.logprob, self.bounded)
+
+
+@dataclass
+class MentionBranch:
+    """One mention, token by token.
+
+    tree (int): Number of the document's tree in its batch.
+    label (int): Label path.
+    index (int): Mention path.
+    position (int): Position of the next token.
+    """
+
+    tree: int
+    label: int
+    index: int
+    position: int
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    open: bool = True
+    ended: bool = False
+
+    def say(self, token: int, logprob: float, ends: frozenset[int], bounds: Bounds) -> None:
+        """Take the next token; the log-probability of an end is not the mention's."""
+        if token in ends:
+            self.open, self.ended = False, True
+            return
+        self.ids.append(token)
+        self.logprobs.append(logprob)
+        out_of_window = bounds.max_positions is not None and self.position >= bounds.max_positions
+        if len(self.ids) == bounds.max_mention_tokens or out_of_window:
+            self.open = False
+
+    def feed(self) -> tuple[list[int], Paths]:
+        """RETURNS (tuple[list[int], Paths]): The last token, and where it stands."""
+        self.position += 1
+        paths = run_paths(self.tree, self.label, self.index, self.position - 1, 1)
+        return self.ids[-1:], paths
+
+    def mention(self, label: str, codec: Codec) -> Mention:
+        """RETURNS (Mention): What was said."""
+        text = codec.decode(self.ids)
+        return Mention(label, self.index, text, tuple(self.logprobs), self.ended)
+
+
+def run_paths(tree: int, label: int, mention: int, start: int, length: int) -> Paths:
+    """RETURNS (Paths): Of `length` tokens of one branch from position `start` on."""
+    return Paths(
+        [tree] * length, [label] * length, [mention] * length, range(start, start + length)
+    )
+
+
+def count_branches(trees: Sequence[PromptTree]) -> list[CountBranch]:
+    """RETURNS (list[CountBranch]): One a label and tree, nothing said yet."""
+    return [
+        CountBranch(number, label, int(tree.position[tree.branch_end(label)]) + 1)
+        for number, tree in enumerate(trees)
+        for label, mention in tree.branches()
+        if mention == COUNT
+    ]
+
+
+def say_counts(
+    branches: Sequence[CountBranch], logits: torch.Tensor, codec: Codec, bounds: Bounds
+) -> None:
+    """Let each branch take its likeliest digit or, after a digit, the end of the number.
+
+    Only digits and the end can be said: whatever the model, a count is a number.
+
+    branches (Sequence[CountBranch]): Open branches.
+    logits (torch.Tensor): float32 [branches, vocabulary].
+    codec (Codec): For the ids of digits and end.
+    bounds (Bounds): Where numbers stop.
+    """
+    if not branches:
+        return
+    symbols = torch.tensor([*codec.digit_ids, codec.end_id], device=logits.device)
+    logprobs = (logits[:, symbols] - logits.logsumexp(-1, keepdim=True)).cpu()
+    for branch, row in zip(branches, logprobs, strict=True):
+        allowed = row if branch.digits else row[:10]
+        symbol = int(allowed.argmax())
+        branch.say(symbol, float(row[symbol]), bounds)
+
+
+def say_mentions(
+    branches: Sequence[MentionBranch], logits: torch.Tensor, codec: Codec, bounds: Bounds
+) -> None:
+    """Let each branch take its likeliest token.
+
+    branches (Sequence[MentionBranch]): Open branches.
+    logits (torch.Tensor): float32 [branches, vocabulary].
+    codec (Codec): For the ids that end a mention.
+    bounds (Bounds): Where mentions stop.
+    """
+    if not branches:
+        return
+    ends = frozenset([codec.end_id, codec.tokenizer.eos_token_id])
+    best, tokens = logits.max(-1)
+    logprobs = (best - logits.logsumexp(-1)).tolist()
+    for branch, token, logprob in zip(branches, tokens.tolist(), logprobs, strict=True):
+        branch.say(token, logprob, ends, bounds)

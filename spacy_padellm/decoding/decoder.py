@@ -1,0 +1,126 @@
+"""What all decoders share: their parameters, batches by work, and the shape of the answer."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ..model.language_model import LanguageModel
+from ..tree import PromptTree
+from ..tree_builder import TreeBuilder
+from .branch import Bounds, CountBranch, MentionBranch
+from .prediction import Count, Prediction
+
+CPU_BATCH_TOKENS = 2048
+GPU_BATCH_TOKENS = 32768
+
+
+@dataclass(frozen=True)
+class Decoder(ABC):
+    """Says counts and mentions of texts. All decoders take one set of parameters.
+
+    max_count (int): Most mentions asked for a label of a document.
+    max_mention_tokens (int): Most tokens of a mention.
+    batch_tokens (int | None): Most prompt tokens decoded together; None chooses by device. A
+        single document is never split.
+    """
+
+    max_count: int = 99
+    max_mention_tokens: int = 64
+    batch_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_count", "max_mention_tokens", "batch_tokens"):
+            value = getattr(self, name)
+            if value is None and name == "batch_tokens":
+                continue
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"The decoder's {name} must be an integer from 1, not {value!r}.")
+
+    def __call__(
+        self,
+        model: LanguageModel,
+        builder: TreeBuilder,
+        texts: Sequence[str],
+        labels: Sequence[str],
+    ) -> list[Prediction]:
+        """Decode texts; what is said of one does not depend on the others.
+
+        model (LanguageModel): The model.
+        builder (TreeBuilder): Writes the prompts.
+        texts (Sequence[str]): The documents' texts. A blank one has no mentions; the model isn't
+            asked.
+        labels (Sequence[str]): The labels to ask for.
+        RETURNS (list[Prediction]): One a text.
+        RAISES (ValueError): A text that is longer than the model's window.
+        """
+        blank = Prediction(tuple(Count(label, 0, 0.0) for label in labels))
+        predictions = [blank] * len(texts)
+        asked = [i for i, text in enumerate(texts) if text.strip()]
+        trees = builder.ask([texts[i] for i in asked], labels)
+        budget = self.batch_tokens or (
+            CPU_BATCH_TOKENS if model.device.type == "cpu" else GPU_BATCH_TOKENS
+        )
+        bounds = Bounds(self.max_count, self.max_mention_tokens, model.max_positions)
+        model.network.eval()
+        for batch in batches([self.work(model, tree) for tree in trees], budget):
+            said = self.decode(model, builder, [trees[i] for i in batch], bounds)
+            for i, prediction in zip(batch, said, strict=True):
+                predictions[asked[i]] = prediction
+        return predictions
+
+    @abstractmethod
+    def work(self, model: LanguageModel, tree: PromptTree) -> int:
+        """RETURNS (int): Tokens of a tree's first pass."""
+
+    @abstractmethod
+    def decode(
+        self,
+        model: LanguageModel,
+        builder: TreeBuilder,
+        trees: Sequence[PromptTree],
+        bounds: Bounds,
+    ) -> list[Prediction]:
+        """RETURNS (list[Prediction]): One a tree, all of them decoded together."""
+
+
+def batches(sizes: Sequence[int], budget: int) -> list[list[int]]:
+    """Group documents of like size up to a budget of tokens.
+
+    sizes (Sequence[int]): Tokens of each document.
+    budget (int): Tokens a group should hold at most; a document above it is alone.
+    RETURNS (list[list[int]]): Indices of each group.
+    """
+    groups: list[list[int]] = []
+    room = 0
+    for i in sorted(range(len(sizes)), key=lambda i: sizes[i]):
+        if not groups or sizes[i] > room:
+            groups.append([])
+            room = budget
+        groups[-1].append(i)
+        room -= sizes[i]
+    return groups
+
+
+def gather(
+    model: LanguageModel,
+    trees: Sequence[PromptTree],
+    counts: Iterable[CountBranch],
+    mentions: Iterable[MentionBranch],
+) -> list[Prediction]:
+    """RETURNS (list[Prediction]): What the branches of each tree said, in the labels' order."""
+    said: list[tuple[list[Count], list[MentionBranch]]] = [([], []) for _ in trees]
+    for count in sorted(counts, key=lambda branch: (branch.tree, branch.label)):
+        said[count.tree][0].append(count.count(trees[count.tree].labels[count.label - 1]))
+    for branch in sorted(mentions, key=lambda branch: (branch.label, branch.index)):
+        said[branch.tree][1].append(branch)
+    return [
+        Prediction(
+            tuple(numbers),
+            tuple(
+                branch.mention(tree.labels[branch.label - 1], model.codec) for branch in branches
+            ),
+        )
+        for tree, (numbers, branches) in zip(trees, said, strict=True)
+    ]

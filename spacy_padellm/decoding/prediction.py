@@ -1,0 +1,35 @@
+"""What a decoder says of a document, before any of it is looked up in the text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..spans import Mention
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many mentions of a label a document has.
+
+    label (str): The label.
+    number (int): The number that was said.
+    logprob (float): Natural-log probability of its tokens, the end of the number among them.
+    bounded (bool): True if the decoder's bound stopped the number.
+    """
+
+    label: str
+    number: int
+    logprob: float
+    bounded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The counts and mentions of one document.
+
+    counts (tuple[Count, ...]): One a label, in the labels' order.
+    mentions (tuple[Mention, ...]): By label and then reading order.
+    """
+
+    counts: tuple[Count, ...] = field(default=())
+    mentions: tuple[Mention, ...] = field(default=())

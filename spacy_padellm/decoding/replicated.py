@@ -1,0 +1,95 @@
+"""The replicated decoder: one row a prompt, the paper's batch (arXiv 2402.04838, section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..model.language_model import LanguageModel
+from ..model.prompt_rows import Run, feed_of
+from ..tree import COUNT, PromptTree
+from ..tree_builder import TreeBuilder
+from .branch import Bounds, MentionBranch, count_branches, run_paths, say_counts, say_mentions
+from .decoder import Decoder, gather
+from .prediction import Prediction
+
+
+class ReplicatedDecoder(Decoder):
+    """Repeats the text for each count prompt, then for each mention prompt, as the paper does.
+
+    Works with every causal LM; the tree decoder is checked against it.
+    """
+
+    def work(self, model: LanguageModel, tree: PromptTree) -> int:
+        """RETURNS (int): Tokens of a tree's count prompts."""
+        return sum(len(tree.path(*branch)) for branch in tree.branches())
+
+    def decode(
+        self,
+        model: LanguageModel,
+        builder: TreeBuilder,
+        trees: Sequence[PromptTree],
+        bounds: Bounds,
+    ) -> list[Prediction]:
+        """RETURNS (list[Prediction]): One a tree, all of them decoded together."""
+        counts = count_branches(trees)
+        prompts = [trees[branch.tree].prompt(branch.label) for branch in counts]
+        rows = model.start_rows(len(prompts), max(map(len, prompts)) + 4)
+        runs: list[Run] = [
+            (row, prompt.ids, prompt.paths(row)) for row, prompt in enumerate(prompts)
+        ]
+        say_counts(counts, rows.feed(feed_of(runs)), model.codec, bounds)
+        while numbers := [(row, branch) for row, branch in enumerate(counts) if branch.open]:
+            runs = []
+            for row, branch in numbers:
+                paths = run_paths(row, branch.label, COUNT, branch.position, 1)
+                runs.append((row, [model.codec.digit_ids[branch.digits[-1]]], paths))
+                branch.position += 1
+            logits = rows.feed(feed_of(runs))
+            say_counts([branch for _, branch in numbers], logits, model.codec, bounds)
+
+        mentions: list[MentionBranch] = []
+        sequences: list[list[int]] = []
+        for prompt, branch in zip(prompts, counts, strict=True):
+            number = [model.codec.digit_ids[digit] for digit in branch.digits]
+            for k in range(1, branch.asked(bounds) + 1):
+                sequences.append([*prompt.ids, *number, *builder.mention_head(k)])
+                mentions.append(MentionBranch(branch.tree, branch.label, k, len(sequences[-1])))
+        self._say_mentions(model, mentions, sequences, bounds)
+        return gather(model, trees, counts, mentions)
+
+    def _say_mentions(
+        self,
+        model: LanguageModel,
+        mentions: Sequence[MentionBranch],
+        sequences: Sequence[Sequence[int]],
+        bounds: Bounds,
+    ) -> None:
+        if not mentions:
+            return
+        rows = model.start_rows(len(sequences), max(map(len, sequences)) + 8)
+        # A prompt alone in its row is all trunk: each token sees every one before it.
+        runs: list[Run] = [
+            (row, ids, run_paths(row, 0, 0, 0, len(ids))) for row, ids in enumerate(sequences)
+        ]
+        say_mentions(mentions, rows.feed(feed_of(runs)), model.codec, bounds)
+        while live := [(row, branch) for row, branch in enumerate(mentions) if branch.open]:
+            runs = []
+            for row, branch in live:
+                runs.append((row, branch.ids[-1:], run_paths(row, 0, 0, branch.position, 1)))
+                branch.position += 1
+            logits = rows.feed(feed_of(runs))
+            say_mentions([branch for _, branch in live], logits, model.codec, bounds)
+
+
+def make_replicated_decoder(
+    max_count: int = 99, max_mention_tokens: int = 64, batch_tokens: int | None = None
+) -> ReplicatedDecoder:
+    """Registered as `spacy-padellm.replicated_decoder.v1` in spaCy's `misc` registry.
+
+    max_count (int): Most mentions asked for a label of a document.
+    max_mention_tokens (int): Most tokens of a mention.
+    batch_tokens (int | None): Most prompt tokens decoded together; None chooses by device.
+    RETURNS (ReplicatedDecoder): The decoder.
+    RAISES (ValueError): A parameter below 1.
+    """
+    return ReplicatedDecoder(max_count, max_mention_tokens, batch_tokens)

@@ -1,0 +1,121 @@
+"""LoRA adapters: new ones, ones in a folder, and the base that each belongs to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import srsly
+
+from .weights import Weights
+
+BASE_FILE = "base.json"  # beside the adapter: name and sha256 of the base it was trained on
+CONFIG_FILE = "adapter_config.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+DEFAULTS = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"}
+
+
+def check_adapter_setting(adapter: Any) -> None:
+    """RAISES (ValueError): A setting that is neither None, a folder, nor LoRA's parameters."""
+    if adapter is not None and not isinstance(adapter, str | Path | dict):
+        raise ValueError(
+            f"The adapter must be the folder of a peft adapter or LoRA's parameters such as "
+            f'{{"r": 16}}, or null for none, not {adapter!r}.'
+        )
+    if isinstance(adapter, dict):
+        _lora_config(adapter)
+
+
+def check_adapter_folder(folder: Path) -> None:
+    """RAISES (FileNotFoundError): A folder that is not there or holds no peft adapter."""
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"There is no adapter at {folder}: {name} is missing. Give the folder that peft's "
+                f"save_pretrained wrote ({CONFIG_FILE}, {WEIGHTS_FILE}), or parameters such as "
+                '{"r": 16} for a new one.'
+            )
+
+
+def check_base(saved: dict[str, Any], weights: Weights, what: str) -> None:
+    """Refuse a base that an adapter or pipeline was not trained on.
+
+    saved (dict[str, Any]): What `base.json` holds: name and sha256.
+    weights (Weights): The base at hand.
+    what (str): What belongs to the base, for the message.
+    RAISES (ValueError): Another sha256.
+    """
+    if saved.get("sha256") not in (None, weights.sha256):
+        raise ValueError(
+            f"{what} was trained on base {saved['name']!r} with sha256 {saved['sha256']}, but "
+            f"{weights.name!r} ({weights.folder}) has sha256 {weights.sha256}. Give the base it "
+            "was trained on as [components.padellm_ner.model] name."
+        )
+
+
+def read_base(folder: Path) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): What `base.json` of a folder holds; empty if it has none."""
+    path = folder / BASE_FILE
+    return srsly.read_json(path) if path.is_file() else {}
+
+
+def new_adapter(network: Any, parameters: dict[str, Any]) -> Any:
+    """Put a new LoRA adapter on a network.
+
+    network (transformers.PreTrainedModel): The base.
+    parameters (dict[str, Any]): Of peft's LoraConfig; those not named follow DEFAULTS.
+    RETURNS (peft.PeftModel): The network with an adapter that changes nothing yet.
+    """
+    from peft import get_peft_model
+
+    return get_peft_model(network, _lora_config(parameters))
+
+
+def load_adapter(network: Any, folder: Path, *, trainable: bool = True) -> Any:
+    """Put a saved adapter on a network.
+
+    network (transformers.PreTrainedModel): The base.
+    folder (Path): What peft's `save_pretrained` wrote.
+    trainable (bool): Whether its weights take gradients.
+    RETURNS (peft.PeftModel): The network with the adapter.
+    RAISES (FileNotFoundError): No adapter there.
+    RAISES (ValueError): An adapter whose shapes don't fit the base.
+    """
+    from peft import PeftModel
+
+    check_adapter_folder(folder)
+    try:
+        return PeftModel.from_pretrained(network, folder, is_trainable=trainable)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"The adapter at {folder} does not fit the base {network.config.model_type!r}: {error}"
+        ) from error
+
+
+def save_adapter(network: Any, folder: Path) -> None:
+    """Write an adapter as peft does, with its target modules in a fixed order.
+
+    network (peft.PeftModel): The network with the adapter.
+    folder (Path): Where to; made if it is not there.
+    """
+    # Embeddings never change here, and asking for them makes peft ask the hub.
+    network.save_pretrained(folder, save_embedding_layers=False)
+    path = folder / CONFIG_FILE
+    config = json.loads(path.read_text(encoding="utf8"))
+    if isinstance(config.get("target_modules"), list):
+        config["target_modules"].sort()
+    path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf8")
+    (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
+
+
+def _lora_config(parameters: dict[str, Any]) -> Any:
+    from peft import LoraConfig
+
+    try:
+        return LoraConfig(task_type="CAUSAL_LM", **{**DEFAULTS, **parameters})
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"peft does not take these LoRA parameters: {parameters!r} ({error}). The usual ones "
+            "are r, lora_alpha, lora_dropout, target_modules."
+        ) from error

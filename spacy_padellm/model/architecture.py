@@ -1,0 +1,68 @@
+"""The thinc architecture: prompt trees in, negative log-likelihood of each target out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from thinc.api import Model, torch2xp, xp2torch
+from thinc.types import Floats1d
+
+from ..tree import PromptTree
+from .adapter import check_adapter_setting
+from .shim import DTYPES, CausalLMShim, ModelSettings
+
+
+def build_causal_lm(
+    name: str = "smollm2-135m",
+    adapter: str | Path | dict[str, Any] | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+) -> Model[list[PromptTree], Floats1d]:
+    """Registered as `spacy-padellm.CausalLM.v1` in spaCy's `architectures` registry.
+
+    name (str): The base: "smollm2-135m", a folder that transformers reads, a GGUF file, or a name
+        on the Hugging Face hub.
+    adapter (str | Path | dict[str, Any] | None): Folder of a peft adapter, parameters such as
+        {"r": 16} for a new LoRA adapter, or None to use (and train) the base's own weights.
+    device (str | None): torch's name of a device, such as "cuda"; None follows spaCy
+        (`prefer_gpu`).
+    dtype (str | None): "float32", "bfloat16" or "float16"; None is float32 on a CPU and bfloat16
+        elsewhere.
+    RETURNS (Model[list[PromptTree], Floats1d]): The model; its weights load on first need.
+    RAISES (ValueError): A setting of the wrong type, an unknown dtype.
+    """
+    if not isinstance(name, str | Path) or not str(name).strip():
+        raise ValueError(
+            f"The base model's name must be a name or a path, such as 'smollm2-135m', not {name!r}."
+        )
+    check_adapter_setting(adapter)
+    if dtype is not None and dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)} or null, not {dtype!r}.")
+    folder = str(adapter) if isinstance(adapter, Path) else adapter
+    settings = ModelSettings(str(name), folder, device, dtype)
+    return Model("padellm_causal_lm", forward, init=init, shims=[CausalLMShim(settings)])
+
+
+def forward(
+    model: Model[list[PromptTree], Floats1d], trees: list[PromptTree], is_train: bool
+) -> tuple[Floats1d, Callable[[Floats1d], list[PromptTree]]]:
+    """Negative log-likelihood of each target, and the callback for its gradient.
+
+    trees (list[PromptTree]): Trees with targets.
+    is_train (bool): Whether gradients are to follow.
+    RETURNS (tuple[Floats1d, Callable[[Floats1d], list[PromptTree]]]): float32 [targets] in nats.
+    """
+    nll, backprop_torch = model.shims[0](trees, is_train)
+
+    def backprop(gradient: Floats1d) -> list[PromptTree]:
+        backprop_torch(xp2torch(gradient))
+        return []
+
+    return torch2xp(nll), backprop
+
+
+def init(model: Model[list[PromptTree], Floats1d], X: Any = None, Y: Any = None) -> None:
+    """Load the weights."""
+    model.shims[0].load()

@@ -1,0 +1,114 @@
+"""Conversion of a GGUF file to the folder that transformers loads quickly."""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stderr
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from .progress import progress_bar
+
+MAGIC = b"GGUF"
+SPLIT = re.compile(r"-\d{5}-of-\d{5}\.gguf$", re.IGNORECASE)
+
+
+def check_gguf(path: Path) -> None:
+    """Refuse early what can't be converted.
+
+    path (Path): The file.
+    RAISES (OSError): If there is no such file.
+    RAISES (ValueError): If it isn't one whole GGUF file.
+    """
+    if not path.is_file():
+        raise OSError(f"There is no GGUF file {path}. Give the path of an existing file.")
+    with path.open("rb") as file:
+        magic = file.read(len(MAGIC))
+    if magic != MAGIC:
+        raise ValueError(
+            f"{path} is no GGUF file: it begins with {magic!r} instead of {MAGIC!r}. "
+            "Fetch it again, or give a folder with config.json and model.safetensors."
+        )
+    if SPLIT.search(path.name):
+        raise ValueError(
+            f"{path} is one part of a split GGUF file. "
+            "Merge the parts first (`llama-gguf-split --merge`) and give the merged file."
+        )
+
+
+def converted_folder(sha256: str, cache: Path) -> Path:
+    """Where the conversion of a GGUF file lies. Each major version of transformers has its own:
+    version 4 reads a config.json of version 5 without complaint, and with another rope_theta.
+
+    sha256 (str): Of the GGUF file.
+    cache (Path): The cache folder.
+    RETURNS (Path): The folder, which may not exist yet.
+    """
+    major = version("transformers").partition(".")[0]
+    return cache / "converted" / f"{sha256[:16]}-transformers-{major}"
+
+
+def convert_gguf(source: Path, folder: Path, *, progress: bool = True) -> dict[str, Any]:
+    """Write the weights of a GGUF file as bfloat16 safetensors, with its tokenizer.
+
+    source (Path): The GGUF file.
+    folder (Path): An existing, empty folder.
+    progress (bool): Show a bar.
+    RETURNS (Dict[str, Any]): The versions of the libraries that took part.
+    RAISES (ValueError): If transformers can't convert it, or only a part of it.
+    """
+    import torch
+    import transformers
+    from packaging.version import Version
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    place: dict[str, Any] = {"gguf_file": source.name}
+    dtype = "dtype" if Version(transformers.__version__) >= Version("4.56") else "torch_dtype"
+    settings = {**place, dtype: torch.bfloat16, "output_loading_info": True}
+    if hasattr(transformers, "GgufConfig"):  # later versions keep GGUF blocks, and can't save them
+        settings["quantization_config"] = transformers.GgufConfig(dequantize=True)
+    with _quiet(progress), progress_bar(3, "step", "Converting", progress=progress) as bar:
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source.parent, **place)
+            bar.update()
+            model, report = AutoModelForCausalLM.from_pretrained(source.parent, **settings)
+        except Exception as error:  # transformers raises whatever its parsers meet
+            raise ValueError(
+                f"transformers {transformers.__version__} can't convert {source}: {error} "
+                "Give the base as a folder with config.json and model.safetensors instead."
+            ) from error
+        bar.update()
+        if report["missing_keys"]:
+            raise ValueError(
+                f"{source} lacks weights that its architecture needs: "
+                f"{', '.join(sorted(report['missing_keys']))}. "
+                "Give the base as a folder with config.json and model.safetensors instead."
+            )
+        _save(model, tokenizer, folder)
+        bar.update()
+    return {name: version(name) for name in ("transformers", "torch", "gguf")}
+
+
+def _save(model: Any, tokenizer: Any, folder: Path) -> None:
+    try:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    except Exception as error:  # safetensors has its own for a full disk
+        raise OSError(f"The weights can't be written to {folder}: {error}") from error
+    for weights in folder.glob("*.safetensors"):  # safetensors makes them for their owner alone
+        weights.chmod((folder / "config.json").stat().st_mode)
+
+
+@contextmanager
+def _quiet(progress: bool) -> Iterator[None]:
+    # transformers' own bar for GGUF tensors has no switch; its hints are about other uses
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with nullcontext() if progress else redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.set_verbosity(verbosity)

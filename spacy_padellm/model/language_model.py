@@ -1,0 +1,160 @@
+"""A causal LM that reads prompt trees: logits and losses, with or without a KV cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..tree import NO_TARGET, Ints, Paths, PromptTree, lay_out, pack
+from .attention import attention_mask
+from .cache import SlotCache
+from .codec import Codec
+from .prompt_rows import CachedRows, RecomputedRows
+
+ROW_TOKENS = 512  # attention grows with the row's length, padding with the number of rows
+
+
+class LanguageModel:
+    """A network with its tokenizer.
+
+    network (torch.nn.Module): A transformers causal LM, or peft's wrapper around one.
+    codec (Codec): Its tokenizer.
+    takes_paths (bool): True if the network is exact under the tree's mask (see probe.py); False
+        for networks that need one row a prompt.
+    """
+
+    def __init__(self, network: Any, codec: Codec, takes_paths: bool = True):
+        self.network = network
+        self.codec = codec
+        self.takes_paths = takes_paths
+
+    @property
+    def base(self) -> Any:
+        """RETURNS (transformers.PreTrainedModel): The network below any adapter."""
+        return getattr(self.network, "get_base_model", lambda: self.network)()
+
+    @property
+    def config(self) -> Any:
+        """RETURNS (transformers.PretrainedConfig): The configuration of the text model."""
+        config = self.base.config
+        return config.get_text_config() if hasattr(config, "get_text_config") else config
+
+    @property
+    def device(self) -> torch.device:
+        """RETURNS (torch.device): Where the network lies."""
+        return self.base.get_input_embeddings().weight.device
+
+    @property
+    def max_positions(self) -> int | None:
+        """RETURNS (int | None): Positions the network can tell apart, None if it names none."""
+        for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
+            if (limit := getattr(self.config, name, None)) is not None:
+                return int(limit)
+        return None
+
+    def tensor(self, values: Ints) -> torch.Tensor:
+        """RETURNS (torch.Tensor): The values on the network's device."""
+        return torch.from_numpy(values).to(self.device)
+
+    def start_rows(self, n_rows: int, capacity: int) -> CachedRows | RecomputedRows:
+        """Rows of prompts to be fed, empty.
+
+        n_rows (int): Rows of the batch.
+        capacity (int): Tokens a row is expected to come to.
+        RETURNS (CachedRows | RecomputedRows): With a KV cache where the network takes path masks;
+            else rows that hold one prompt each.
+        """
+        if self.takes_paths:
+            return CachedRows(self, n_rows, capacity)
+        return RecomputedRows(self, n_rows)
+
+    def nll(self, trees: Sequence[PromptTree]) -> torch.Tensor:
+        """Negative log-likelihood of each target.
+
+        trees (Sequence[PromptTree]): Trees with targets.
+        RETURNS (torch.Tensor): float32 [targets], in the order of trees and of their tokens, in
+            nats; torch's gradients flow where they are enabled.
+        """
+        targets = np.concatenate([tree.target[tree.target != NO_TARGET] for tree in trees])
+        logits = self.tree_logits(trees) if self.takes_paths else self._prompt_logits(trees)
+        return F.cross_entropy(logits.float(), self.tensor(targets), reduction="none")
+
+    def tree_logits(self, trees: Sequence[PromptTree]) -> torch.Tensor:
+        """RETURNS (torch.Tensor): Logits after each token that has a target [targets, V]."""
+        rows = lay_out(trees, pack([len(tree) for tree in trees], ROW_TOKENS))
+        asked = np.concatenate([tree.target for tree in trees]) != NO_TARGET
+        wanted = rows.row[asked] * rows.ids.shape[1] + rows.column[asked]
+        return self.logits(rows.ids, rows.paths, rows.paths, self.tensor(wanted))
+
+    def _prompt_logits(self, trees: Sequence[PromptTree]) -> torch.Tensor:
+        prompts = [prompt for tree in trees for prompt in tree.prompts()]
+        ends = [np.flatnonzero(prompt.target != NO_TARGET) for prompt in prompts]
+        where = np.repeat(np.arange(len(prompts)), [len(end) for end in ends])
+        return self.plain_logits([prompt.ids for prompt in prompts], where, np.concatenate(ends))
+
+    def logits(
+        self,
+        ids: Ints,
+        query: Paths,
+        key: Paths,
+        wanted: torch.Tensor,
+        cache: SlotCache | None = None,
+    ) -> torch.Tensor:
+        """One pass under the mask rule.
+
+        ids (Ints): Token ids [rows, Q].
+        query (Paths): Paths of these tokens, arrays of shape [rows, Q].
+        key (Paths): Paths of all tokens they may see, arrays of shape [rows, K].
+        wanted (torch.Tensor): int64 [n]: places in the flattened [rows * Q].
+        cache (SlotCache | None): Where earlier tokens' keys and values are.
+        RETURNS (torch.Tensor): [n, vocabulary], in the network's dtype.
+        """
+        query = Paths(*map(self.tensor, query))
+        key = Paths(*map(self.tensor, key))
+        return self._forward(
+            wanted,
+            input_ids=self.tensor(ids),
+            attention_mask=attention_mask(self.config, query, key, self.base.dtype),
+            position_ids=query.position,
+            past_key_values=cache,
+            use_cache=cache is not None,
+        )
+
+    def plain_logits(
+        self, sequences: Sequence[Sequence[int] | Ints], where: Ints, ends: Ints
+    ) -> torch.Tensor:
+        """One pass over separate sequences, as any causal LM takes them: no cache, no 4D mask.
+
+        sequences (Sequence[Sequence[int]]): Token ids of each.
+        where (Ints): Sequence of each wanted token [n].
+        ends (Ints): Index of each wanted token in its sequence [n].
+        RETURNS (torch.Tensor): Logits after the wanted tokens [n, vocabulary].
+        """
+        length = max(len(sequence) for sequence in sequences)
+        ids = np.zeros((len(sequences), length), dtype=np.int64)
+        mask = np.zeros_like(ids)
+        for i, sequence in enumerate(sequences):
+            ids[i, : len(sequence)] = sequence
+            mask[i, : len(sequence)] = 1
+        return self._forward(
+            self.tensor(where * length + ends),
+            input_ids=self.tensor(ids),
+            attention_mask=self.tensor(mask),
+            use_cache=False,
+        )
+
+    def _forward(self, wanted: torch.Tensor, **inputs: Any) -> torch.Tensor:
+        # The hook picks places before the output layer, so that what a model does after it
+        # (scaling, softcapping) still happens.
+        def pick(_: Any, hidden: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+            return (hidden[0].flatten(0, 1)[wanted][None], *hidden[1:])
+
+        hook = self.base.get_output_embeddings().register_forward_pre_hook(pick)
+        try:
+            return self.network(**inputs).logits[0]
+        finally:
+            hook.remove()

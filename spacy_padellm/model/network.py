@@ -1,0 +1,66 @@
+"""Networks and tokenizers out of a folder of weights, ready to read prompt trees."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .attention import attention_implementation
+from .codec import Codec
+from .language_model import LanguageModel
+from .probe import probe
+
+
+def load_network(folder: Path, device: str, dtype: torch.dtype) -> Any:
+    """A causal LM with the attention that path masks need.
+
+    folder (Path): What `resolve_weights` found.
+    device (str): torch's name of the device.
+    dtype (torch.dtype): Of the weights.
+    RETURNS (transformers.PreTrainedModel): The network, in evaluation mode.
+    RAISES (ValueError): A folder that holds no causal LM that transformers knows.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        config = AutoConfig.from_pretrained(folder)
+        options: dict[str, Any] = {
+            "attn_implementation": attention_implementation(config),
+            "torch_dtype": dtype,
+        }
+        network = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, **options)
+    except (KeyError, ValueError, TypeError) as error:
+        raise ValueError(
+            f"transformers can't read the folder {folder} as a causal LM: {error}"
+        ) from error
+    return network.to(device).eval()
+
+
+def load_codec(folder: Path) -> Codec:
+    """RETURNS (Codec): The tokenizer in a folder of weights."""
+    from transformers import AutoTokenizer
+
+    return Codec(AutoTokenizer.from_pretrained(folder))
+
+
+def language_model(network: Any, codec: Codec) -> LanguageModel:
+    """Probe a network and wrap it.
+
+    network (torch.nn.Module): A causal LM, with or without an adapter.
+    codec (Codec): Its tokenizer.
+    RETURNS (LanguageModel): With one warning where the network needs one row a prompt.
+    """
+    model = LanguageModel(network, codec)
+    reason = probe(model)
+    if reason is not None:
+        model.takes_paths = False
+        warnings.warn(
+            f"Base model {model.config.model_type!r} can't read prompt trees: {reason}. Each "
+            "prompt gets a row of its own instead: the same answers, slower.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return model

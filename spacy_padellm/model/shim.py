@@ -1,0 +1,243 @@
+"""The thinc shim around a causal LM: loading on first need, training, serialisation."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thinc.api import CupyOps, MPSOps, Optimizer, Shim, get_current_ops
+
+from ..tree import PromptTree
+
+if TYPE_CHECKING:
+    from .language_model import LanguageModel
+    from .saved import SavedModel
+    from .weights import Weights
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What the config says of the model.
+
+    name (str): Default base, folder, GGUF file or hub name.
+    adapter (str | dict | None): Folder of a peft adapter, LoRA's parameters for a new one, or None.
+    device (str | None): torch's name of a device; None follows spaCy (`prefer_gpu`).
+    dtype (str | None): Of the weights; None is float32 on a CPU and bfloat16 elsewhere.
+    """
+
+    name: str
+    adapter: str | dict[str, Any] | None = None
+    device: str | None = None
+    dtype: str | None = None
+
+
+class CausalLMShim(Shim):
+    """Holds a causal LM, which loads on first need.
+
+    settings (ModelSettings): What the config says of the model.
+    saved (SavedModel | None): A saved state, which wins over the settings' adapter.
+    """
+
+    def __init__(self, settings: ModelSettings, saved: SavedModel | None = None):
+        super().__init__(None)
+        self.settings = settings
+        self._saved = saved
+        self._weights: Weights | None = None
+        self._trained_whole = False
+        self._lock = threading.Lock()
+
+    def load(self) -> LanguageModel:
+        """Load base and adapter on first need.
+
+        RETURNS (LanguageModel): The model, the same one each time.
+        RAISES (ValueError, OSError): A base or an adapter that can't be had; see `resolve_weights`
+            and `load_adapter`.
+        """
+        with self._lock:
+            if self._model is None:
+                self._model = self._load()
+            return self._model
+
+    def _load(self) -> LanguageModel:
+        import torch
+
+        from .adapter import check_adapter_folder, check_base, load_adapter, new_adapter, read_base
+        from .network import language_model, load_codec, load_network
+        from .weights import resolve_weights
+
+        adapter = self.settings.adapter
+        if self._saved is None and adapter is not None and not isinstance(adapter, dict):
+            check_adapter_folder(Path(adapter))
+        device = self.settings.device or _spacy_device()
+        dtype = getattr(
+            torch, self.settings.dtype or ("float32" if device == "cpu" else "bfloat16")
+        )
+        if self._saved is not None and self._saved.folder is not None:
+            weights = self._saved.whole_weights()
+        else:
+            weights = resolve_weights(self.settings.name)
+        self._weights = weights
+        network = load_network(weights.folder, device, dtype)
+        if self._saved is not None:
+            network = self._saved.attach(network, weights)
+        elif isinstance(adapter, dict):
+            network = new_adapter(network, adapter)
+        elif adapter is not None:
+            check_base(read_base(Path(adapter)), weights, f"The adapter at {adapter}")
+            network = load_adapter(network, Path(adapter))
+        return language_model(network, load_codec(weights.folder))
+
+    def __call__(
+        self, trees: Sequence[PromptTree], is_train: bool
+    ) -> tuple[Any, Callable[[Any], None]]:
+        """Negative log-likelihood of each target.
+
+        trees (Sequence[PromptTree]): Trees with targets.
+        is_train (bool): Whether gradients are to follow.
+        RETURNS (tuple[torch.Tensor, Callable[[torch.Tensor], None]]): float32 [targets], and a
+            callback that takes the gradient with respect to them and adds up the parameters'.
+        """
+        import torch
+
+        model = self.load()
+        if is_train:
+            self._prepare_training(model)
+        model.network.train(is_train)
+        half = model.device.type != "cpu"
+        autocast = torch.autocast(model.device.type, torch.bfloat16, enabled=half)
+        with torch.set_grad_enabled(is_train), autocast:
+            nll = model.nll(trees)
+
+        def backprop(gradient: Any) -> None:
+            torch.autograd.backward(nll, gradient.to(nll.device))
+
+        return nll.detach(), backprop
+
+    def _prepare_training(self, model: LanguageModel) -> None:
+        from .saved import has_adapter
+
+        if has_adapter(model) or self._trained_whole:
+            return
+        model.network.float().requires_grad_(True)  # bfloat16 is too coarse for small steps
+        self._trained_whole = True
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        """Take one step with the gradients that backprop added up.
+
+        optimizer (thinc.api.Optimizer): Its settings and schedules are followed by a fused torch
+            optimizer.
+        """
+        from .optimizer import step, torch_optimizer
+
+        parameters = [p for p in self.load().network.parameters() if p.requires_grad]
+        if self._optimizer is None or self._optimizer[0] is not optimizer:
+            self._optimizer = (optimizer, torch_optimizer(optimizer, parameters))
+        step(self._optimizer[1], optimizer, parameters)
+
+    @contextlib.contextmanager
+    def use_params(self, params: Any) -> Iterator[None]:
+        """Does nothing: no averages of the parameters are kept."""
+        yield
+
+    def saved(self) -> SavedModel:
+        """RETURNS (SavedModel): The state now; loads nothing where nothing was loaded.
+
+        RAISES (ValueError): All weights were trained: these only go to disk.
+        """
+        from .saved import SavedModel
+
+        if self._trained_whole:
+            raise ValueError(
+                "All weights of this model were trained: they don't fit one message. Save the "
+                "pipeline with to_disk."
+            )
+        whole = self._saved is not None and self._saved.folder is not None
+        if self._model is not None and self._weights is not None and not whole:
+            return SavedModel.of(self._model, self._weights)
+        if self._saved is not None:
+            return self._saved
+        adapter = self.settings.adapter
+        if adapter is not None and not isinstance(adapter, dict):
+            return SavedModel.from_folder(Path(adapter))
+        return SavedModel({"name": self.settings.name, "sha256": None})
+
+    def to_disk(self, path: str | Path) -> None:
+        """Write the adapter with its base's name and sha256, or all weights if they were trained.
+
+        path (str | Path): A folder; made if it is not there.
+        """
+        from .saved import save_whole
+
+        if self._trained_whole and self._weights is not None:
+            save_whole(self.load(), self._weights, Path(path))
+        else:
+            self.saved().to_folder(Path(path))
+
+    def from_disk(self, path: str | Path) -> CausalLMShim:
+        """Take what `to_disk` wrote; the base loads on first need.
+
+        path (str | Path): The folder.
+        RETURNS (CausalLMShim): This shim.
+        """
+        from .saved import SavedModel
+
+        return self._take(SavedModel.from_folder(Path(path)))
+
+    def to_bytes(self) -> bytes:
+        """RETURNS (bytes): The adapter with its base's name and sha256."""
+        return self.saved().to_bytes()
+
+    def from_bytes(self, data: bytes) -> CausalLMShim:
+        """RETURNS (CausalLMShim): This shim, with what `to_bytes` wrote."""
+        from .saved import SavedModel
+
+        return self._take(SavedModel.from_bytes(data))
+
+    def _take(self, saved: SavedModel) -> CausalLMShim:
+        self._saved, self._model, self._weights = saved, None, None
+        self._optimizer, self._trained_whole = None, False
+        return self
+
+    def copy(self) -> CausalLMShim:
+        """RETURNS (CausalLMShim): A shim with the same state, which loads on first need."""
+        untouched = self._model is None and self._saved is None
+        return CausalLMShim(self.settings, None if untouched else self.saved())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CausalLMShim:
+        return self.copy()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        copy = self.copy()
+        return (CausalLMShim, (copy.settings, copy._saved))
+
+    def to_device(self, device_type: str, device_id: int) -> None:
+        """Move the network, as thinc's `Model.to_gpu` and `to_cpu` ask for."""
+        if self._model is not None:
+            device = device_type if device_type == "cpu" else f"cuda:{device_id}"
+            self._model.network.to("mps" if device_type == "mps" else device)
+
+
+def _spacy_device() -> str:
+    ops = get_current_ops()
+    if isinstance(ops, CupyOps):
+        return f"cuda:{ops.device_id}"
+    return "mps" if isinstance(ops, MPSOps) else "cpu"
+
+
+def _one_thread_after_fork() -> None:
+    import sys
+
+    # torch's thread pool does not survive a fork: with more than one thread the child would hang.
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_one_thread_after_fork)

@@ -1,0 +1,144 @@
+"""Folders of the cache that are there whole or not at all.
+
+A folder is made under another name, flushed to disk, given its manifest, and renamed: only the
+rename makes it exist. A manifest lists every file with size and sha256, so that damage done later
+is found too.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from .identity import sha256_of_file
+from .progress import say
+
+MANIFEST = "padellm.json"
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read what a folder says of itself.
+
+    folder (Path): A folder made by `build_folder`.
+    RETURNS (Dict[str, Any]): What its writer noted, and under "files" the size (in bytes) and
+        sha256 of each file.
+    """
+    return json.loads((folder / MANIFEST).read_text(encoding="utf8"))
+
+
+def find_faults(folder: Path, *, checksums: bool = False, progress: bool = False) -> list[str]:
+    """What keeps a folder from being used as it is.
+
+    folder (Path): A folder made by `build_folder`.
+    checksums (bool): Compare the sha256 of every file as well, not its size alone.
+    progress (bool): Show bars while hashing.
+    RETURNS (List[str]): One part of a sentence for each fault; empty if the folder is whole.
+    """
+    if not (folder / MANIFEST).is_file():
+        return [f"{folder / MANIFEST} is missing"]
+    try:
+        files = read_manifest(folder)["files"]
+        expected = [(folder / name, fact["size"], fact["sha256"]) for name, fact in files.items()]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return [f"{folder / MANIFEST} is no manifest"]
+    faults = []
+    for path, size, sha256 in expected:
+        if not path.is_file():
+            faults.append(f"{path} is missing")
+        elif path.stat().st_size != size:
+            faults.append(f"{path} has {path.stat().st_size} bytes instead of {size}")
+        elif checksums and sha256_of_file(path, progress=progress) != sha256:
+            faults.append(f"{path} has another sha256 than {sha256}")
+    return faults
+
+
+def build_folder(
+    folder: Path,
+    write: Callable[[Path, Path], dict[str, Any]],
+    *,
+    rebuild: bool = False,
+    progress: bool = True,
+) -> None:
+    """Make a folder, unless another process has made it meanwhile.
+
+    folder (Path): Where it shall lie. Whatever lies there is replaced.
+    write (Callable[[Path, Path], Dict[str, Any]]): Gets a scratch folder on the same file system
+        and the empty folder to fill; returns what the manifest shall say beside the files.
+    rebuild (bool): Make it even if it is there and whole.
+    progress (bool): Say so when another process has to be waited for.
+    RAISES (OSError): If the folder can't be written.
+    """
+    with _locked(folder, progress):
+        _remove_leftovers(folder)
+        if rebuild or find_faults(folder, checksums=True):
+            _build(folder, write, progress)
+
+
+def _build(folder: Path, write: Callable[[Path, Path], dict[str, Any]], progress: bool) -> None:
+    scratch = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".partial", dir=folder.parent))
+    try:
+        # mkdtemp's folder is for its owner alone; the one inside has the user's own permissions
+        made = scratch / "made"
+        made.mkdir()
+        _seal(made, write(scratch, made), progress)
+        if folder.exists():
+            os.replace(folder, scratch / "replaced")
+        os.replace(made, folder)
+        _flush(folder.parent)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _seal(folder: Path, facts: dict[str, Any], progress: bool) -> None:
+    files = {}
+    for path in sorted(folder.iterdir()):
+        _flush(path)
+        digest = sha256_of_file(path, progress=progress)
+        files[path.name] = {"size": path.stat().st_size, "sha256": digest}
+    manifest = folder / MANIFEST
+    manifest.write_text(json.dumps({**facts, "files": files}, indent=2) + "\n", encoding="utf8")
+    _flush(manifest)
+    _flush(folder)
+
+
+def _flush(path: Path) -> None:
+    if path.is_dir() and os.name == "nt":  # Windows opens no folders
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _locked(folder: Path, progress: bool) -> Iterator[None]:
+    lock = FileLock(f"{folder}.lock")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            say(f"Another process is making {folder}: waiting for it.", progress=progress)
+            lock.acquire()
+    except OSError as error:
+        raise OSError(
+            f"The cache can't be written ({error}). Name another folder in the environment "
+            "variable SPACY_PADELLM_CACHE."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _remove_leftovers(folder: Path) -> None:
+    # whoever made them is gone: we hold the lock
+    for leftover in folder.parent.glob(f"{folder.name}.*.partial"):
+        shutil.rmtree(leftover, ignore_errors=True)

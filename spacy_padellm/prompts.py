@@ -1,0 +1,95 @@
+"""The words of the prompts (PaDeLLM-NER, arXiv 2402.04838, section 3.1), in English and Chinese."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import srsly
+
+NUMBER = "\n\n<num>"
+
+
+@dataclass(frozen=True)
+class Words:
+    """What stands before and after the text in the trunk of a prompt tree."""
+
+    before_text: str
+    after_text: str
+
+
+WORDS = {
+    "en": Words("text:\n", "\nentity type:\n"),
+    "zh": Words("文本：\n", "\n实体类型：\n"),
+}
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The words of all prompts of a pipeline.
+
+    words (Words): What stands around the text.
+    label_definitions (dict[str, str]): What the model reads for a label; a label that is not in
+        it is read as it is.
+    """
+
+    words: Words = WORDS["en"]
+    label_definitions: dict[str, str] = field(default_factory=dict)
+
+    def describe(self, label: str) -> str:
+        """RETURNS (str): What the model reads for a label."""
+        return self.label_definitions.get(label, label)
+
+    @staticmethod
+    def mention_head(index: int) -> str:
+        """The control piece that asks for one mention.
+
+        index (int): k, from 1, in reading order.
+        RETURNS (str): The piece.
+        """
+        return f"\n<mention {index}>"
+
+
+def make_prompt(
+    lang: str = "en", label_definitions: dict[str, str] | str | Path | None = None
+) -> Prompt:
+    """Registered as `spacy-padellm.prompt.v1` in spaCy's `misc` registry.
+
+    lang (str): Language of the words around the text: "en" or "zh".
+    label_definitions (dict[str, str] | str | Path | None): What the model reads for a label, or
+        the path of a JSON file with such an object (needed where a label has a character that
+        a config key cannot hold, such as ":", "=" or "#").
+    RETURNS (Prompt): The words.
+    RAISES (ValueError): Unknown language, a definition that is not a non-empty string, a file
+        that is not there or holds no JSON object.
+    """
+    if lang not in WORDS:
+        known = ", ".join(repr(name) for name in WORDS)
+        raise ValueError(f"Prompts are written in one of {known}, not in lang = {lang!r}.")
+    if isinstance(label_definitions, str | Path):
+        label_definitions = _read_definitions(Path(label_definitions))
+    for label, definition in (label_definitions or {}).items():
+        if not isinstance(definition, str) or not definition.strip():
+            raise ValueError(
+                f"The definition of label {label!r} must be a string that is not blank, "
+                f"not {definition!r}."
+            )
+    return Prompt(WORDS[lang], dict(label_definitions or {}))
+
+
+def _read_definitions(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        raise ValueError(
+            f"label_definitions names a JSON file that is not there: {path}. Give the path of a "
+            'file such as {"PER": "person"}, or the object itself.'
+        )
+    try:
+        definitions = srsly.read_json(path)
+    except ValueError as error:
+        raise ValueError(f"label_definitions file {path} is not valid JSON: {error}") from error
+    if not isinstance(definitions, dict):
+        raise ValueError(
+            f"label_definitions file {path} must hold one JSON object, label to definition, "
+            f"not {type(definitions).__name__}."
+        )
+    return definitions

@@ -1,0 +1,54 @@
+"""Gold documents into prompt trees with targets (PaDeLLM-NER, arXiv 2402.04838, section 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from .tree import PromptTree
+from .tree_builder import TreeBuilder
+
+ANNOTATED_LABELS = "padellm_annotated_labels"
+
+
+def gold_mentions(doc: Doc, labels: Sequence[str]) -> dict[str, list[str]]:
+    """The answers that a gold document gives.
+
+    A corpus put together from several sets may have documents in which some labels were never
+    annotated; their absence there says nothing. `doc.user_data["padellm_annotated_labels"]`, a
+    list of labels, names the ones to train on; without it a document answers for all labels.
+
+    doc (Doc): A document with gold entities.
+    labels (Sequence[str]): The component's labels.
+    RETURNS (dict[str, list[str]]): For each label asked for, its mentions in reading order.
+    """
+    annotated = doc.user_data.get(ANNOTATED_LABELS, labels)
+    mentions: dict[str, list[str]] = {label: [] for label in labels if label in annotated}
+    for ent in sorted(doc.ents, key=lambda ent: (ent.start_char, ent.end_char)):
+        if ent.label_ in mentions:
+            mentions[ent.label_].append(ent.text)
+    return mentions
+
+
+def reformulate(
+    examples: Iterable[Example], labels: Sequence[str], builder: TreeBuilder
+) -> list[PromptTree]:
+    """Gold trees: all count prompts and mention prompts of a document, once each.
+
+    examples (Iterable[Example]): Their references hold the gold entities. An example whose
+        reference has no entity annotation at all, or whose text is blank, gives no tree.
+    labels (Sequence[str]): The labels to ask for.
+    builder (TreeBuilder): Writes the prompts.
+    RETURNS (list[PromptTree]): One tree a usable example.
+    RAISES (ValueError): A text that is longer than the model's window.
+    """
+    docs = [
+        eg.reference
+        for eg in examples
+        if eg.reference.has_annotation("ENT_IOB") and eg.reference.text.strip()
+    ]
+    answers = [gold_mentions(doc, labels) for doc in docs]
+    usable = [i for i, answer in enumerate(answers) if answer]
+    return builder.answer([docs[i].text for i in usable], [answers[i] for i in usable])

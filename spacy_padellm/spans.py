@@ -1,0 +1,51 @@
+"""What passes between decoder, alignment, de-duplication and annotation."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """One mention as a decoder says it, not yet tied to a place in the text.
+
+    label (str): The label in whose branch it was decoded.
+    index (int): Its number k, from 1: the k-th mention of its label in reading order.
+    text (str): The decoded tokens as a string, without the end token.
+    logprobs (tuple[float, ...]): Natural-log probability of each token of the mention's text. End
+        and pad tokens are not among them.
+    ended (bool): False if a bound on its length stopped it before it said its end token.
+    """
+
+    label: str
+    index: int
+    text: str
+    logprobs: tuple[float, ...]
+    ended: bool
+
+    @property
+    def logprob(self) -> float:
+        """RETURNS (float): Natural-log probability of the whole mention."""
+        return math.fsum(self.logprobs)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredSpan:
+    """One mention tied to its place in a Doc.
+
+    start (int): Index of its first token.
+    end (int): Index after its last token.
+    start_char (int): Character offset in `doc.text` where the mention itself starts; inside the
+        first token if the span was widened to whole tokens.
+    end_char (int): Character offset after its last character, likewise.
+    label (str): The label.
+    score (float): Probability of the mention, in [0, 1].
+    text (str): The mention as the model said it, without surrounding whitespace.
+    """
+
+    start: int
+    end: int
+    start_char: int
+    end_char: int
+    label: str
+    score: float
+    text: str

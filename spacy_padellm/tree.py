@@ -1,0 +1,192 @@
+"""The prompt tree: every prompt of a document in one row, and the rule of who sees whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+NO_TARGET = -1
+TRUNK = 0  # label path of the trunk; labels count from 1
+COUNT = 0  # mention path of the trunk and of count branches; mentions count from 1
+PADDING = -1  # tree number of padding tokens; they see one another and nobody sees them
+UNUSED = -2  # tree number of slots that hold nothing
+
+
+class Paths(NamedTuple):
+    """Where tokens stand: arrays or tensors of one shape [..., n], integers.
+
+    tree: Number of the tree in its batch (PADDING, UNUSED where there is none).
+    label: Label path, from 1; TRUNK before the branches.
+    mention: Mention path, from 1; COUNT in the trunk and in count branches.
+    position: Position id, as if the token's own prompt stood alone.
+    """
+
+    tree: Any
+    label: Any
+    mention: Any
+    position: Any
+
+
+def visible(query: Paths, key: Paths) -> Any:
+    """The mask rule: a token sees its own branch's earlier tokens and its ancestors.
+
+    Positions rise along each path, so "earlier on my path" is "on my path, at no higher
+    position", whatever the order of the tokens in memory.
+
+    query (Paths): Paths of the tokens that look, shape [..., Q].
+    key (Paths): Paths of the tokens that are looked at, shape [..., K].
+    RETURNS: Booleans, shape [..., Q, K].
+    """
+    q = Paths(*(part[..., :, None] for part in query))
+    k = Paths(*(part[..., None, :] for part in key))
+    same_label = (k.label == q.label) & ((k.mention == COUNT) | (k.mention == q.mention))
+    on_path = (k.label == TRUNK) | same_label
+    return (k.tree == q.tree) & (k.position <= q.position) & on_path
+
+
+@dataclass(frozen=True)
+class PromptTree:
+    """All prompts of one document as one row of n tokens; ancestors come before descendants.
+
+    labels (tuple[str, ...]): The labels asked for; label path c is `labels[c - 1]`.
+    ids (Ints): Token ids, shape [n].
+    position (Ints): Position ids, shape [n].
+    label (Ints): Label path of each token, shape [n].
+    mention (Ints): Mention path of each token, shape [n].
+    target (Ints): The token that must follow in training, NO_TARGET where none is asked,
+        shape [n].
+    """
+
+    labels: tuple[str, ...]
+    ids: Ints
+    position: Ints
+    label: Ints
+    mention: Ints
+    target: Ints
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def n_targets(self) -> int:
+        """RETURNS (int): Number of tokens with a target."""
+        return int((self.target != NO_TARGET).sum())
+
+    def paths(self, tree: int) -> Paths:
+        """RETURNS (Paths): The tokens' paths, under the given number of this tree."""
+        return Paths(np.full(len(self), tree), self.label, self.mention, self.position)
+
+    def branches(self) -> list[tuple[int, int]]:
+        """RETURNS (list[tuple[int, int]]): (label path, mention path) of each branch, in order."""
+        pairs = dict.fromkeys(zip(self.label.tolist(), self.mention.tolist(), strict=True))
+        return [pair for pair in pairs if pair[0] != TRUNK]
+
+    def branch_end(self, label: int, mention: int = COUNT) -> int:
+        """RETURNS (int): Index of a branch's last token."""
+        return int(np.flatnonzero((self.label == label) & (self.mention == mention))[-1])
+
+    def path(self, label: int, mention: int = COUNT) -> Ints:
+        """Indices of the tokens of one prompt, from the trunk's first token to the branch's last.
+
+        RETURNS (Ints): Indices into the tree's arrays, shape [length of the path].
+        """
+        own = (self.mention == COUNT) | (self.mention == mention)
+        return np.flatnonzero((self.label == TRUNK) | ((self.label == label) & own))
+
+    def prompt(self, label: int, mention: int = COUNT) -> PromptTree:
+        """One prompt of this tree as a tree of its own: the sequence that the paper feeds.
+
+        Targets of the branch's ancestors are left to the ancestors' own prompts.
+
+        RETURNS (PromptTree): A tree of one branch, with this tree's labels.
+        """
+        at = self.path(label, mention)
+        own = (self.label[at] == label) & (self.mention[at] == mention)
+        return PromptTree(
+            self.labels,
+            self.ids[at],
+            self.position[at],
+            self.label[at],
+            self.mention[at],
+            np.where(own, self.target[at], NO_TARGET),
+        )
+
+    def prompts(self) -> Iterator[PromptTree]:
+        """YIELDS (PromptTree): Each branch as a prompt of its own, in the tree's order."""
+        for label, mention in self.branches():
+            yield self.prompt(label, mention)
+
+
+@dataclass(frozen=True)
+class TokenRows:
+    """Trees laid side by side in rows of equal length, for one forward pass.
+
+    ids (Ints): Token ids, shape [rows, length]; padding is 0.
+    paths (Paths): Each part of shape [rows, length]; padding has tree PADDING and zeros.
+    row, column (Ints): Where token i of the concatenated trees went, each of shape [tokens].
+    """
+
+    ids: Ints
+    paths: Paths
+    row: Ints
+    column: Ints
+
+
+def pack(sizes: Sequence[int], row_tokens: int) -> list[int]:
+    """Spread trees over the fewest rows that hold `row_tokens` each, evenly, longest first.
+
+    sizes (Sequence[int]): Tokens of each tree.
+    row_tokens (int): Tokens a row should hold at most; a longer tree makes longer rows.
+    RETURNS (list[int]): Row of each tree, from 0.
+    """
+    if not sizes:
+        return []
+    limit = max(row_tokens, max(sizes))
+    n_rows = -(-sum(sizes) // limit)
+    order = sorted(range(len(sizes)), key=lambda i: -sizes[i])
+    while True:
+        loads, rows = [0] * n_rows, [0] * len(sizes)
+        for i in order:
+            row = min(range(n_rows), key=loads.__getitem__)
+            rows[i] = row
+            loads[row] += sizes[i]
+        if max(loads) <= limit:
+            return rows
+        n_rows += 1
+
+
+def lay_out(trees: Sequence[PromptTree], rows: Sequence[int]) -> TokenRows:
+    """Write trees into rows.
+
+    trees (Sequence[PromptTree]): At least one tree.
+    rows (Sequence[int]): Row of each tree, as `pack` gives it.
+    RETURNS (TokenRows): Ids and paths, padded to the longest row.
+    """
+    n_rows = max(rows) + 1
+    used = [0] * n_rows
+    row = np.repeat(np.asarray(rows), [len(tree) for tree in trees])
+    columns = []
+    for tree, at in zip(trees, rows, strict=True):
+        columns.append(np.arange(used[at], used[at] + len(tree)))
+        used[at] += len(tree)
+    column = np.concatenate(columns)
+    shape = (n_rows, max(used))
+
+    def spread(parts: list[Ints], padding: int = 0) -> Ints:
+        out = np.full(shape, padding, dtype=np.int64)
+        out[row, column] = np.concatenate(parts)
+        return out
+
+    paths = Paths(
+        spread([np.full(len(tree), i) for i, tree in enumerate(trees)], PADDING),
+        spread([tree.label for tree in trees]),
+        spread([tree.mention for tree in trees]),
+        spread([tree.position for tree in trees]),
+    )
+    return TokenRows(spread([tree.ids for tree in trees]), paths, row, column)
