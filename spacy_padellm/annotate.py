@@ -46,7 +46,5 @@ def annotate(
     ]
     sure = [span for span in deduplicate(scored) if span.score >= threshold]
     free = [span for span in sure if taken.isdisjoint(range(span.start, span.end))]
-    ents = [
-        Span(doc, span.start, span.end, label=span.label) for span in resolve_overlaps(free)
-    ]
+    ents = [Span(doc, span.start, span.end, label=span.label) for span in resolve_overlaps(free)]
     doc.set_ents([*doc.ents, *ents], blocked=blocked, default="outside")

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import srsly
 from spacy import util
@@ -15,12 +15,13 @@ from spacy.pipeline.trainable_pipe import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
-from thinc.api import Config, Model, Optimizer
+from thinc.api import Model, Optimizer
 from thinc.types import Floats1d
 
 from .alignment import MODES, align
 from .annotate import Deduplicate, annotate
 from .labels import check_labels, labels_of
+from .model.shim import CausalLMShim
 from .prompts import Prompt
 from .scoring import ner_score
 from .spans import ScoredSpan
@@ -32,83 +33,6 @@ if TYPE_CHECKING:
     from .tree_builder import TreeBuilder
 
 logger = logging.getLogger(__name__)
-
-DEFAULT_CONFIG = """
-[padellm_ner]
-labels = []
-spans_key = "padellm_ner"
-threshold = 0.0
-alignment_mode = "expand"
-update_tokens = 4096
-scorer = {"@scorers": "spacy-padellm.ner_scorer.v1"}
-
-[padellm_ner.prompt]
-@misc = "spacy-padellm.prompt.v1"
-lang = "en"
-label_definitions = null
-
-[padellm_ner.deduplicate]
-@misc = "spacy-padellm.deduplicate_by_span.v1"
-
-[padellm_ner.decoder]
-@misc = "spacy-padellm.tree_decoder.v1"
-max_count = 99
-max_mention_tokens = 64
-batch_tokens = null
-
-[padellm_ner.model]
-@architectures = "spacy-padellm.CausalLM.v1"
-name = "smollm2-135m"
-adapter = null
-device = null
-dtype = null
-"""
-
-
-@Language.factory(
-    "padellm_ner",
-    assigns=["doc.ents", "doc.spans", "token.ent_iob", "token.ent_type"],
-    default_config=Config().from_str(DEFAULT_CONFIG)["padellm_ner"],
-    default_score_weights={
-        "ents_f": 1.0,
-        "ents_p": 0.0,
-        "ents_r": 0.0,
-        "ents_per_type": None,
-        "padellm_f": 0.0,
-        "padellm_p": 0.0,
-        "padellm_r": 0.0,
-        "padellm_per_type": None,
-    },
-)
-def make_padellm_ner(
-    nlp: Language,
-    name: str,
-    model: Model[list[PromptTree], Floats1d],
-    labels: list[str],
-    prompt: Prompt,
-    decoder: Decoder,
-    deduplicate: Deduplicate,
-    spans_key: str,
-    threshold: float,
-    alignment_mode: str,
-    update_tokens: int,
-    scorer: Callable | None,
-) -> PadellmNER:
-    """Registered as the factory `padellm_ner`; the arguments are PadellmNER's."""
-    return PadellmNER(
-        nlp.vocab,
-        model,
-        name,
-        labels=labels,
-        prompt=prompt,
-        decoder=decoder,
-        deduplicate=deduplicate,
-        spans_key=spans_key,
-        threshold=threshold,
-        alignment_mode=alignment_mode,
-        update_tokens=update_tokens,
-        scorer=scorer,
-    )
 
 
 class PadellmNER(TrainablePipe):
@@ -166,6 +90,7 @@ class PadellmNER(TrainablePipe):
         self.decoder = decoder
         self.deduplicate = deduplicate
         self.scorer = scorer
+        self._warned = False
         self.cfg: dict[str, Any] = {
             "labels": check_labels(labels),
             "spans_key": spans_key,
@@ -173,6 +98,11 @@ class PadellmNER(TrainablePipe):
             "alignment_mode": alignment_mode,
             "update_tokens": update_tokens,
         }
+
+    @property
+    def shim(self) -> CausalLMShim:
+        """RETURNS (CausalLMShim): What holds network, tokenizer and adapter."""
+        return cast(CausalLMShim, self.model.shims[0])
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -259,9 +189,12 @@ class PadellmNER(TrainablePipe):
         if not docs:
             return []
         self._require_labels()
-        model = self.model.shims[0].load()
+        model = self.shim.load()
         said = self.decoder(model, self._builder(), [doc.text for doc in docs], self.labels)
-        return [self._align(doc, prediction) for doc, prediction in zip(docs, said, strict=True)]
+        return [
+            self._align(doc, prediction, model.codec.ignores_case)
+            for doc, prediction in zip(docs, said, strict=True)
+        ]
 
     def set_annotations(self, docs: Iterable[Doc], scores: Iterable[list[ScoredSpan]]) -> None:
         """Write spans onto documents: all to doc.spans, the ones that stand to doc.ents.
@@ -314,7 +247,7 @@ class PadellmNER(TrainablePipe):
         RAISES (ValueError): A loss that is not finite.
         """
         total = n_targets or len(scores)
-        loss = float(scores.sum()) / max(1, total)
+        loss = float(scores.sum(keepdims=False)) / max(1, total)
         if loss != loss or loss in (float("inf"), float("-inf")):
             texts = "; ".join(repr(eg.reference.text[:60]) for eg in examples)
             raise ValueError(
@@ -340,24 +273,29 @@ class PadellmNER(TrainablePipe):
     def _builder(self) -> TreeBuilder:
         from .tree_builder import TreeBuilder
 
-        model = self.model.shims[0].load()
+        model = self.shim.load()
         return TreeBuilder(model.codec, self.prompt, model.max_positions)
 
-    def _align(self, doc: Doc, prediction: Prediction) -> list[ScoredSpan]:
-        alignment = align(doc, prediction.mentions, mode=self.cfg["alignment_mode"])
+    def _align(self, doc: Doc, prediction: Prediction, ignore_case: bool) -> list[ScoredSpan]:
+        mode = self.cfg["alignment_mode"]
+        alignment = align(doc, prediction.mentions, mode=mode, ignore_case=ignore_case)
         for mention, reason in alignment.unaligned:
-            logger.debug("%s: no span for %r (%s): %s", self.name, mention.text, mention.label, reason)
+            logger.debug(
+                "%s: no span for %r (%s): %s", self.name, mention.text, mention.label, reason
+            )
         for count in prediction.counts:
             if count.bounded:
-                logger.warning(
-                    "%s: the model says %s or more mentions of %r in a document of %d characters; "
-                    "the decoder's max_count is %d.",
+                logger.log(
+                    logging.DEBUG if self._warned else logging.WARNING,
+                    "%s: the model says %d or more mentions of %r in %r…; no more than the "
+                    "decoder's max_count of %d are decoded. Further cases are logged as debug.",
                     self.name,
                     count.number,
                     count.label,
-                    len(doc.text),
+                    doc.text[:60],
                     self.decoder.max_count,
                 )
+                self._warned = True
         return alignment.spans
 
     def _require_labels(self) -> None:
@@ -368,34 +306,6 @@ class PadellmNER(TrainablePipe):
                 f'{self.name!r}).add_label("person"), or by nlp.initialize with gold documents.'
             )
 
-    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """Serialize the component: settings, and the adapter with its base's name and sha256.
-
-        exclude (Iterable[str]): Names of fields to leave out ("cfg", "vocab", "model").
-        RETURNS (bytes): The message.
-        """
-        serialize = {
-            "cfg": lambda: srsly.json_dumps(self.cfg),
-            "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
-            "model": self.model.shims[0].to_bytes,
-        }
-        return util.to_bytes(serialize, exclude)
-
-    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> PadellmNER:
-        """Load the component from what `to_bytes` wrote; the base loads on first need.
-
-        bytes_data (bytes): The message.
-        exclude (Iterable[str]): Names of fields to leave out.
-        RETURNS (PadellmNER): This component.
-        """
-        deserialize = {
-            "cfg": lambda data: self.cfg.update(srsly.json_loads(data)),
-            "vocab": lambda data: self.vocab.from_bytes(data, exclude=exclude),
-            "model": self.model.shims[0].from_bytes,
-        }
-        util.from_bytes(bytes_data, deserialize, exclude)
-        return self
-
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Serialize the component to a folder: "model" in it is a folder too.
 
@@ -405,7 +315,7 @@ class PadellmNER(TrainablePipe):
         serialize = {
             "cfg": lambda place: srsly.write_json(place, self.cfg),
             "vocab": lambda place: self.vocab.to_disk(place, exclude=exclude),
-            "model": self.model.shims[0].to_disk,
+            "model": self.shim.to_disk,
         }
         util.to_disk(path, serialize, exclude)
 
@@ -416,10 +326,10 @@ class PadellmNER(TrainablePipe):
         exclude (Iterable[str]): Names of fields to leave out.
         RETURNS (PadellmNER): This component.
         """
-        deserialize = {
+        deserialize: dict[str, Callable[[Path], Any]] = {
             "cfg": lambda place: self.cfg.update(srsly.read_json(place)),
             "vocab": lambda place: self.vocab.from_disk(place, exclude=exclude),
-            "model": self.model.shims[0].from_disk,
+            "model": self.shim.from_disk,
         }
         util.from_disk(path, deserialize, exclude)
         return self

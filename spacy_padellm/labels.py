@@ -7,7 +7,7 @@ from typing import Any
 
 from spacy.tokens import Doc
 
-from .reformulate import ANNOTATED_LABELS
+ANNOTATED_LABELS = "padellm_annotated_labels"
 
 
 def check_labels(labels: Any) -> list[str]:
@@ -29,6 +29,21 @@ def check_labels(labels: Any) -> list[str]:
     if doubles:
         raise ValueError(f"Each label must be given once; given more than once: {doubles}.")
     return list(labels)
+
+
+def answers_for(doc: Doc, label: str) -> bool:
+    """Whether a gold document says anything of a label.
+
+    A corpus put together from several sets may have documents in which some labels were never
+    annotated; their absence there says nothing. `doc.user_data["padellm_annotated_labels"]`, a
+    list of labels, names those that were; without it a document answers for all.
+
+    doc (Doc): A document with gold entities.
+    label (str): A label.
+    RETURNS (bool): True if its absence means that there is none.
+    """
+    annotated = doc.user_data.get(ANNOTATED_LABELS)
+    return annotated is None or label in annotated
 
 
 def labels_of(docs: Iterable[Doc]) -> list[str]:

@@ -7,25 +7,19 @@ from collections.abc import Iterable, Sequence
 from spacy.tokens import Doc
 from spacy.training import Example
 
+from .labels import answers_for
 from .tree import PromptTree
 from .tree_builder import TreeBuilder
 
-ANNOTATED_LABELS = "padellm_annotated_labels"
-
 
 def gold_mentions(doc: Doc, labels: Sequence[str]) -> dict[str, list[str]]:
-    """The answers that a gold document gives.
-
-    A corpus put together from several sets may have documents in which some labels were never
-    annotated; their absence there says nothing. `doc.user_data["padellm_annotated_labels"]`, a
-    list of labels, names the ones to train on; without it a document answers for all labels.
+    """The answers that a gold document gives, for the labels it answers for (`answers_for`).
 
     doc (Doc): A document with gold entities.
     labels (Sequence[str]): The component's labels.
     RETURNS (dict[str, list[str]]): For each label asked for, its mentions in reading order.
     """
-    annotated = doc.user_data.get(ANNOTATED_LABELS, labels)
-    mentions: dict[str, list[str]] = {label: [] for label in labels if label in annotated}
+    mentions: dict[str, list[str]] = {label: [] for label in labels if answers_for(doc, label)}
     for ent in sorted(doc.ents, key=lambda ent: (ent.start_char, ent.end_char)):
         if ent.label_ in mentions:
             mentions[ent.label_].append(ent.text)

@@ -8,6 +8,8 @@ from spacy.scorer import PRFScore, get_ner_prf
 from spacy.tokens import Span
 from spacy.training import Example
 
+from .labels import answers_for
+
 Scorer = Callable[..., dict[str, Any]]
 
 
@@ -26,7 +28,8 @@ def ner_score(examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
     not matter at which place it was found.
 
     Both leave out documents whose entities are not annotated, and predictions that touch a token
-    whose annotation is missing.
+    whose annotation is missing; the paper's leaves out labels that a document does not answer for
+    (`labels.answers_for`) too.
 
     examples (Iterable[Example]): Predicted and reference documents.
     kwargs (Any): The component's settings, all of which spaCy hands to a scorer; none is used.
@@ -39,8 +42,6 @@ def ner_score(examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
 def _pair_scores(examples: Iterable[Example]) -> dict[str, Any]:
     per_type: dict[str, PRFScore] = defaultdict(PRFScore)
     for example in examples:
-        if not example.reference.has_annotation("ENT_IOB"):
-            continue
         gold = _texts_by_label(example.reference.ents)
         predicted = _texts_by_label(_checkable(example))
         for label in sorted(gold.keys() | predicted.keys()):
@@ -69,6 +70,8 @@ def _checkable(example: Example) -> list[Span]:
     reference, to_reference = example.reference, example.alignment.x2y
     checkable = []
     for ent in example.predicted.ents:
+        if not answers_for(reference, ent.label_):
+            continue
         tokens = to_reference[ent.start : ent.end]
         if len(tokens) and all(token.ent_iob for token in reference[tokens[0] : tokens[-1] + 1]):
             checkable.append(ent)

@@ -96,9 +96,7 @@ class TreeBuilder:
             start = len(trunk) + len(head) + len(number)
             for index, mention in enumerate(mentions, 1):
                 said = self.codec.encode_mention(mention)
-                writer.branch(
-                    path, index, start, self.mention_head(index), said, self.codec.end_id
-                )
+                writer.branch(path, index, start, self.mention_head(index), said, self.codec.end_id)
         tree = writer.tree(tuple(labels))
         self._check_window(tree, text)
         return tree

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import spacy
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from spacy.tokens import Doc
 
@@ -147,6 +147,10 @@ class TestWhichOccurrence:
         assert places(aligned) == [("L", 0, 4), ("L", 5, 9), ("L", 10, 14)]
         assert reasons(aligned) == [alignment.TOO_OFTEN]
 
+    def test_the_very_first_unused_before(self):
+        doc = doc_of("Rome", "Rome", "Oslo")
+        assert places(align(doc, mentions_of(L=["Oslo", "Rome"]))) == [("L", 0, 4), ("L", 10, 14)]
+
     def test_labels_do_not_use_up_places_for_each_other(self):
         doc = doc_of("Washington", "left", "Washington")
         aligned = align(doc, mentions_of(PER=["Washington"], LOC=["Washington"]))
@@ -159,10 +163,20 @@ class TestWhichOccurrence:
         aligned = align(doc, mentions_of(**{label: said[label] for label in order}))
         assert places(aligned) == [("ORG", 0, 13), ("LOC", 19, 24)]
 
+    def test_not_at_the_start_of_a_longer_mention(self):
+        doc = doc_of("China", "Daily", "in", "China")
+        aligned = align(doc, mentions_of(LOC=["China"], ORG=["China Daily"]))
+        assert places(aligned) == [("ORG", 0, 11), ("LOC", 15, 20)]
+
     def test_not_inside_a_longer_mention_of_its_own_label(self):
         doc = doc_of("New", "York", "Times", "York", "York")
         aligned = align(doc, mentions_of(L=["New York Times", "York"]))
         assert places(aligned) == [("L", 0, 14), ("L", 15, 19)]
+
+    def test_mentions_nested_in_each_other(self):
+        doc = doc_of("vice", "chair", "man", ",", "chair", "man", ",", "chair")
+        aligned = align(doc, mentions_of(L=["vice chair man", "chair man", "chair"]))
+        assert places(aligned) == [("L", 0, 14), ("L", 17, 26), ("L", 29, 34)]
 
     def test_inside_a_longer_mention_if_there_is_no_other_place(self):
         doc = doc_of("Bank", "of", "China")
@@ -412,10 +426,11 @@ class TestProperties:
     def test_the_normalised_text_finds_the_original(self, doc, data):
         form = data.draw(st.sampled_from(["NFC", "NFD"]))
         string = unicodedata.normalize(form, doc.text).strip()
-        if string:
-            (span,) = align(doc, mentions_of(L=[string])).spans
-            found = doc.text[span.start_char : span.end_char]
-            assert unicodedata.normalize(form, found) == string
+        # A text that starts with a mark on a space would have the space torn off it.
+        assume(string and not unicodedata.category(string[0]).startswith("M"))
+        (span,) = align(doc, mentions_of(L=[string])).spans
+        found = doc.text[span.start_char : span.end_char]
+        assert unicodedata.normalize(form, found) == string
 
     @settings(deadline=None)
     @given(docs(PLAIN), st.lists(st.sampled_from(PLAIN), max_size=8), st.randoms())

@@ -18,8 +18,6 @@ def download_cli(
 
     A base that is there already is checked by the sha256 of its files; the default base is made
     anew if it is damaged.
-
-    DOCS: README, "Base models"
     """
     try:
         weights = resolve_weights(name, verify=True, refresh=force)

@@ -50,9 +50,7 @@ class TreeDecoder(Decoder):
         assert isinstance(rows, CachedRows)
 
         counts = count_branches(trees)
-        runs: list[Run] = [
-            (row_of[i], tree.ids, tree.paths(i)) for i, tree in enumerate(trees)
-        ]
+        runs: list[Run] = [(row_of[i], tree.ids, tree.paths(i)) for i, tree in enumerate(trees)]
         starts = [0]
         for tree in trees:
             starts.append(starts[-1] + len(tree))
@@ -81,7 +79,9 @@ class TreeDecoder(Decoder):
             for count in numbers:
                 if count.open:  # the number went on, so its heads were asked too early
                     rows.forget(row_of[count.tree], count.tree, count.label)
-            say_mentions([*speaking, *heads], logits[[not n for n in is_number]], model.codec, bounds)
+            say_mentions(
+                [*speaking, *heads], logits[[not n for n in is_number]], model.codec, bounds
+            )
             going_on = {(count.tree, count.label) for count in numbers if count.open}
             mentions += [head for head in heads if (head.tree, head.label) not in going_on]
         return gather(model, trees, counts, mentions)

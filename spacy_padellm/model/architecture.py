@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from thinc.api import Model, torch2xp, xp2torch
 from thinc.types import Floats1d
@@ -60,9 +60,9 @@ def forward(
         backprop_torch(xp2torch(gradient))
         return []
 
-    return torch2xp(nll), backprop
+    return cast(Floats1d, torch2xp(nll)), backprop
 
 
 def init(model: Model[list[PromptTree], Floats1d], X: Any = None, Y: Any = None) -> None:
     """Load the weights."""
-    model.shims[0].load()
+    cast(CausalLMShim, model.shims[0]).load()

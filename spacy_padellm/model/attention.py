@@ -11,8 +11,13 @@ from ..tree import Paths, visible
 # Models whose attention can't be told by a mask and position ids alone: ALiBi, recurrence, windows
 # or chunks built inside the model. A short probe can't see a window, so these go by name.
 REPLICATED_ONLY = frozenset(
-    "bloom mpt gpt_neo llama4 llama4_text mamba mamba2 falcon_mamba jamba bamba zamba zamba2 rwkv "
-    "recurrent_gemma qwen3_next nemotron_h granitemoehybrid lfm2".split()
+    {
+        *("bloom", "mpt"),  # ALiBi
+        *("gpt_neo", "llama4", "llama4_text"),  # local attention by place in the row
+        *("mamba", "mamba2", "falcon_mamba", "rwkv"),  # recurrence
+        *("jamba", "bamba", "zamba", "zamba2", "recurrent_gemma", "qwen3_next", "nemotron_h"),
+        *("granitemoehybrid", "lfm2"),
+    }
 )
 # Models that compute something in their attention that sdpa leaves out, or know no sdpa.
 EAGER_ONLY = frozenset(["gemma2", "gptj", "codegen"])

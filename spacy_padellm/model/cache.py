@@ -45,7 +45,12 @@ class SlotCache(Cache):
             self._values = [self._grown(buffer) for buffer in self._values]
 
     def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_: Any, **__: Any
+        self,
+        key_states: torch.Tensor,
+        value_states: torch.Tensor,
+        layer_idx: int,
+        *_: Any,
+        **__: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Called by the attention layers: write this pass, give all slots in use.
 

@@ -82,6 +82,11 @@ class Codec:
         """
         return tuple(self._digit_id(digit) for digit in "0123456789")
 
+    @cached_property
+    def ignores_case(self) -> bool:
+        """RETURNS (bool): Whether the tokenizer lower-cases, so that mentions come back so."""
+        return self.decode(self.encode("A")) == "a"
+
     def _digit_id(self, digit: str) -> int:
         # The last id: a tokenizer with a dummy prefix gives "▁", "3" or "▁3"; after another
         # digit it is the bare one.

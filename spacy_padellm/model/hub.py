@@ -8,13 +8,13 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from .folder import INDEX, WEIGHTS, find_missing, weight_files
+from .folder import CONFIG, INDEX, WEIGHTS, find_missing, weight_files
 from .progress import say
 
 # what a repository's root holds beside weights: configuration and tokenizer
 SMALL_FILES = ["*.json", "*.txt", "*.jinja", "*.model", "*.tiktoken"]
 SUBFOLDERS = ["*/*"]
-PATIENCE = 6.0  # seconds until a hub that doesn't answer counts as out of reach
+PATIENCE = 5.0  # seconds until a hub that doesn't answer counts as out of reach
 
 
 def fetch_snapshot(name: str, *, download: bool, refresh: bool, progress: bool) -> Path:
@@ -43,15 +43,13 @@ def fetch_snapshot(name: str, *, download: bool, refresh: bool, progress: bool) 
 
 
 def _find_cached(name: str) -> Path | None:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub import try_to_load_from_cache
 
-    try:
-        folder = Path(snapshot_download(name, local_files_only=True))
-    except LocalEntryNotFoundError:
-        return None
+    config = try_to_load_from_cache(name, CONFIG)
     # an interrupted download, or another tool's, leaves a snapshot of some of the files
-    return None if find_missing(folder) else folder
+    if not isinstance(config, str) or find_missing(Path(config).parent):
+        return None
+    return Path(config).parent
 
 
 def _download(name: str, refresh: bool, progress: bool) -> Path:

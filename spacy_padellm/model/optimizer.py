@@ -28,19 +28,17 @@ def torch_optimizer(settings: Optimizer, parameters: Sequence[torch.nn.Parameter
             f"The optimizer has b1 = {settings.b1} and b2 = {settings.b2}: give both (Adam.v1, "
             "RAdam.v1) or neither (SGD.v1)."
         )
-    moments = {"betas": (settings.b1, settings.b2), "eps": settings.eps}
+    moments: dict[str, Any] = {"betas": (settings.b1, settings.b2), "eps": settings.eps}
     decoupled = bool(settings.L2_is_weight_decay)
     if settings.use_radam:
         return torch.optim.RAdam(
             parameters, lr=rate, weight_decay=decay, decoupled_weight_decay=decoupled, **moments
         )
-    kind = torch.optim.AdamW if decoupled else torch.optim.Adam
+    kind: Any = torch.optim.AdamW if decoupled else torch.optim.Adam
     return kind(parameters, lr=rate, weight_decay=decay, fused=True, **moments)
 
 
-def step(
-    optimizer: Any, settings: Optimizer, parameters: Sequence[torch.nn.Parameter]
-) -> None:
+def step(optimizer: Any, settings: Optimizer, parameters: Sequence[torch.nn.Parameter]) -> None:
     """One step with the thinc optimizer's present rate, then gradients are cleared.
 
     thinc clips the gradient of each parameter by its own norm; here all of them are scaled

@@ -53,7 +53,7 @@ def _difference(model: LanguageModel, tree: PromptTree) -> float:
 def _cached_logits(model: LanguageModel, tree: PromptTree) -> torch.Tensor:
     rows = CachedRows(model, n_rows=1, capacity=len(tree))
     paths = tree.paths(0)
-    logits = {}
+    logits: dict[int, torch.Tensor] = {}
     for early in (True, False):
         at = np.flatnonzero((tree.mention == COUNT) == early)
         part = Paths(*(column[at] for column in paths))

@@ -50,7 +50,7 @@ def cache_folder() -> Path:
         spacy-padellm in the user's cache.
     """
     place = os.environ.get(CACHE_VARIABLE)
-    return Path(place).expanduser().absolute() if place else user_cache_path("spacy-padellm")
+    return Path(os.path.expanduser(place)).absolute() if place else user_cache_path("spacy-padellm")
 
 
 def resolve_weights(
@@ -78,7 +78,7 @@ def resolve_weights(
     resolver = _Resolver(cache_folder(), download, progress, verify, refresh)
     if name == DEFAULT_NAME:
         return resolver.resolve_default()
-    path = Path(name).expanduser().absolute()
+    path = Path(os.path.expanduser(name)).absolute()
     if path.is_dir():
         return resolver.resolve_folder(str(name), path)
     if path.suffix.lower() == ".gguf":
@@ -108,14 +108,14 @@ class _Resolver:
             "source_sha256": SMOLLM2.sha256,
             "license": SMOLLM2.license,
         }
-        work = f"fetching ({SMOLLM2.size / 1e6:.0f} MB) and converting it, once"
+        work = f"fetching ({SMOLLM2.size / 1e6:.0f} MB) and converting it"
         return Weights(SMOLLM2.name, self.convert(fetch, facts, work), SMOLLM2.sha256)
 
     def resolve_gguf(self, name: str, path: Path) -> Weights:
         check_gguf(path)
         sha256 = self.identify([path])
         facts = {"name": name, "source": path.name, "source_sha256": sha256, "license": None}
-        return Weights(name, self.convert(lambda _: path, facts, "converting it, once"), sha256)
+        return Weights(name, self.convert(lambda _: path, facts, "converting it"), sha256)
 
     def resolve_hub(self, name: str) -> Weights:
         folder = fetch_snapshot(
@@ -148,9 +148,9 @@ class _Resolver:
         if not faults and not self.refresh:
             return folder
         damage = f"damaged ({', '.join(faults)})" if folder.exists() else "not there"
-        state = damage if faults else "to be made anew"
+        state = damage if faults else "whole, and made anew"
         state = f"Base model {facts['name']!r} in the cache folder {self.cache} is {state}"
-        say(f"{state}: {work}.", progress=self.progress)
+        say(f"{state}: {work}{', once' if faults else ''}.", progress=self.progress)
 
         def write(scratch: Path, made: Path) -> dict[str, Any]:
             versions = convert_gguf(fetch(scratch), made, progress=self.progress)

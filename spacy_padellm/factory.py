@@ -1,0 +1,95 @@
+"""The factory `padellm_ner` and its default settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from spacy.language import Language
+from thinc.api import Config, Model
+from thinc.types import Floats1d
+
+from .annotate import Deduplicate
+from .component import PadellmNER
+from .prompts import Prompt
+from .tree import PromptTree
+
+if TYPE_CHECKING:
+    from .decoding.decoder import Decoder
+
+DEFAULT_CONFIG = """
+[padellm_ner]
+labels = []
+spans_key = "padellm_ner"
+threshold = 0.0
+alignment_mode = "expand"
+update_tokens = 4096
+scorer = {"@scorers": "spacy-padellm.ner_scorer.v1"}
+
+[padellm_ner.prompt]
+@misc = "spacy-padellm.prompt.v1"
+lang = "en"
+label_definitions = null
+
+[padellm_ner.deduplicate]
+@misc = "spacy-padellm.deduplicate_by_span.v1"
+
+[padellm_ner.decoder]
+@misc = "spacy-padellm.tree_decoder.v1"
+max_count = 99
+max_mention_tokens = 64
+batch_tokens = null
+
+[padellm_ner.model]
+@architectures = "spacy-padellm.CausalLM.v1"
+name = "smollm2-135m"
+adapter = null
+device = null
+dtype = null
+"""
+
+
+@Language.factory(
+    "padellm_ner",
+    assigns=["doc.ents", "doc.spans", "token.ent_iob", "token.ent_type"],
+    default_config=Config().from_str(DEFAULT_CONFIG)["padellm_ner"],
+    default_score_weights={
+        "ents_f": 1.0,
+        "ents_p": 0.0,
+        "ents_r": 0.0,
+        "ents_per_type": None,
+        "padellm_f": 0.0,
+        "padellm_p": 0.0,
+        "padellm_r": 0.0,
+        "padellm_per_type": None,
+    },
+)
+def make_padellm_ner(
+    nlp: Language,
+    name: str,
+    model: Model[list[PromptTree], Floats1d],
+    labels: list[str],
+    prompt: Prompt,
+    decoder: Decoder,
+    deduplicate: Deduplicate,
+    spans_key: str,
+    threshold: float,
+    alignment_mode: str,
+    update_tokens: int,
+    scorer: Callable | None,
+) -> PadellmNER:
+    """Registered as the factory `padellm_ner`; the arguments are PadellmNER's."""
+    return PadellmNER(
+        nlp.vocab,
+        model,
+        name,
+        labels=labels,
+        prompt=prompt,
+        decoder=decoder,
+        deduplicate=deduplicate,
+        spans_key=spans_key,
+        threshold=threshold,
+        alignment_mode=alignment_mode,
+        update_tokens=update_tokens,
+        scorer=scorer,
+    )
