@@ -1,7 +1,8 @@
 """The shipped adapter: its corpus, the adapter out of a trained pipeline, its figures.
 
 python benchmarks/shipped_adapter.py corpus ../shared/data build/shipped
-python -m spacy train configs/shipped_adapter.cfg --output build/shipped/trained --gpu-id 0
+python -m spacy train configs/shipped_adapter.cfg --output build/shipped/trained \\
+    --components.padellm_ner.model.device cuda
 python benchmarks/shipped_adapter.py export build/shipped/trained/model-best assets/adapter
 python benchmarks/shipped_adapter.py evaluate ../shared/data
 """

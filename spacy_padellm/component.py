@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,12 +19,13 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 from thinc.types import Floats1d
 
-from .alignment import MODES, align
+from .alignment import align
 from .annotate import Deduplicate, annotate
 from .labels import check_labels, labels_of
 from .model.shim import CausalLMShim
 from .prompts import Prompt
 from .scoring import ner_score
+from .settings import check_settings
 from .spans import ScoredSpan
 from .tree import PromptTree
 
@@ -77,12 +79,13 @@ class PadellmNER(TrainablePipe):
         scorer (Callable | None): The scoring method.
         RAISES (ValueError): A label, threshold or mode of the wrong kind.
         """
-        if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
-            raise ValueError(f"threshold must be a probability from 0 to 1, not {threshold!r}.")
-        if alignment_mode not in MODES:
-            raise ValueError(
-                f"alignment_mode must be one of {', '.join(MODES)}, not {alignment_mode!r}."
-            )
+        check_settings(
+            spans_key=spans_key,
+            threshold=threshold,
+            alignment_mode=alignment_mode,
+            update_tokens=update_tokens,
+            deduplicate=deduplicate,
+        )
         self.vocab = vocab
         self.model = model
         self.name = name
@@ -97,6 +100,7 @@ class PadellmNER(TrainablePipe):
             "threshold": threshold,
             "alignment_mode": alignment_mode,
             "update_tokens": update_tokens,
+            "label_definitions": prompt.label_definitions,
         }
 
     @property
@@ -163,7 +167,13 @@ class PadellmNER(TrainablePipe):
         for docs in util.minibatch(stream, size=batch_size):
             try:
                 predictions = self.predict(docs)
-            except Exception:
+            except Exception as error:
+                logger.warning(
+                    "%s: a batch of %d documents failed and is tried again one by one: %s",
+                    self.name,
+                    len(docs),
+                    error,
+                )
                 for doc in docs:
                     done = self(doc)
                     if done is not None:
@@ -274,7 +284,8 @@ class PadellmNER(TrainablePipe):
         from .tree_builder import TreeBuilder
 
         model = self.shim.load()
-        return TreeBuilder(model.codec, self.prompt, model.max_positions)
+        prompt = replace(self.prompt, label_definitions=self.cfg["label_definitions"])
+        return TreeBuilder(model.codec, prompt, model.max_positions)
 
     def _align(self, doc: Doc, prediction: Prediction, ignore_case: bool) -> list[ScoredSpan]:
         mode = self.cfg["alignment_mode"]

@@ -25,6 +25,11 @@ def check_labels(labels: Any) -> list[str]:
                 f"A label must be a string that is not blank, not {label!r}. Labels are given as a "
                 'list such as ["person", "organisation"].'
             )
+        if "${" in label or any("\ud800" <= char <= "\udfff" for char in label):
+            raise ValueError(
+                f"The label {label!r} can't be kept in a config: it holds ${{ or a lone surrogate. "
+                "Use another name; label_definitions can say what the model reads for it."
+            )
     doubles = sorted({label for label in labels if labels.count(label) > 1})
     if doubles:
         raise ValueError(f"Each label must be given once; given more than once: {doubles}.")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import srsly
 
+# What a config reads as a separator, comment, section, registered function or variable.
+UNFIT_KEY = re.compile(r"^$|^[#\[@]|[:=\n]|\$\{")
 NUMBER = "\n\n<num>"
 
 
@@ -29,15 +32,26 @@ class Prompt:
     """The words of all prompts of a pipeline.
 
     words (Words): What stands around the text.
-    label_definitions (dict[str, str]): What the model reads for a label; a label that is not in
-        it is read as it is.
+    label_definitions (dict[str, str] | None): What the model reads for a label; a label that is
+        not in it is read as it is. None where the file that holds them is not there: a saved
+        pipeline brings its own.
+    source (Path | None): The file that holds them.
     """
 
     words: Words = WORDS["en"]
-    label_definitions: dict[str, str] = field(default_factory=dict)
+    label_definitions: dict[str, str] | None = field(default_factory=dict)
+    source: Path | None = None
 
     def describe(self, label: str) -> str:
-        """RETURNS (str): What the model reads for a label."""
+        """RETURNS (str): What the model reads for a label.
+
+        RAISES (ValueError): The definitions' file was not there.
+        """
+        if self.label_definitions is None:
+            raise ValueError(
+                f"label_definitions names a JSON file that is not there: {self.source}. Give the "
+                'path of a file such as {"PER": "person"}, or the object itself.'
+            )
         return self.label_definitions.get(label, label)
 
     @staticmethod
@@ -60,29 +74,36 @@ def make_prompt(
         the path of a JSON file with such an object (needed where a label has a character that
         a config key cannot hold, such as ":", "=" or "#").
     RETURNS (Prompt): The words.
-    RAISES (ValueError): Unknown language, a definition that is not a non-empty string, a file
-        that is not there or holds no JSON object.
+    RAISES (ValueError): Unknown language, a definition that is not a non-empty string, a label
+        that a config key can't hold, a file that holds no JSON object.
     """
     if lang not in WORDS:
         known = ", ".join(repr(name) for name in WORDS)
         raise ValueError(f"Prompts are written in one of {known}, not in lang = {lang!r}.")
     if isinstance(label_definitions, str | Path):
-        label_definitions = _read_definitions(Path(label_definitions))
-    for label, definition in (label_definitions or {}).items():
+        source = Path(label_definitions)
+        definitions = _read_definitions(source) if source.is_file() else None
+        return Prompt(WORDS[lang], definitions, source)
+    definitions = dict(label_definitions or {})
+    if mangled := [label for label in definitions if UNFIT_KEY.search(label)]:
+        raise ValueError(
+            f"The labels {mangled} can't be keys of a config, which would read them as something "
+            "else. Give label_definitions as the path of a JSON file."
+        )
+    return Prompt(WORDS[lang], _checked(definitions))
+
+
+def _checked(definitions: dict[str, str]) -> dict[str, str]:
+    for label, definition in definitions.items():
         if not isinstance(definition, str) or not definition.strip():
             raise ValueError(
                 f"The definition of label {label!r} must be a string that is not blank, "
                 f"not {definition!r}."
             )
-    return Prompt(WORDS[lang], dict(label_definitions or {}))
+    return definitions
 
 
 def _read_definitions(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        raise ValueError(
-            f"label_definitions names a JSON file that is not there: {path}. Give the path of a "
-            'file such as {"PER": "person"}, or the object itself.'
-        )
     try:
         definitions = srsly.read_json(path)
     except ValueError as error:
@@ -92,4 +113,4 @@ def _read_definitions(path: Path) -> dict[str, str]:
             f"label_definitions file {path} must hold one JSON object, label to definition, "
             f"not {type(definitions).__name__}."
         )
-    return definitions
+    return _checked(definitions)

@@ -32,7 +32,8 @@ def reformulate(
     """Gold trees: all count prompts and mention prompts of a document, once each.
 
     examples (Iterable[Example]): Their references hold the gold entities. An example whose
-        reference has no entity annotation at all, or whose text is blank, gives no tree.
+        reference has tokens without entity annotation, or whose text is blank, gives no tree: a
+        count over a part of the document would be wrong.
     labels (Sequence[str]): The labels to ask for.
     builder (TreeBuilder): Writes the prompts.
     RETURNS (list[PromptTree]): One tree a usable example.
@@ -41,7 +42,8 @@ def reformulate(
     docs = [
         eg.reference
         for eg in examples
-        if eg.reference.has_annotation("ENT_IOB") and eg.reference.text.strip()
+        if eg.reference.has_annotation("ENT_IOB", require_complete=True)
+        and eg.reference.text.strip()
     ]
     answers = [gold_mentions(doc, labels) for doc in docs]
     usable = [i for i, answer in enumerate(answers) if answer]

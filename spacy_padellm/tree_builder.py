@@ -44,16 +44,22 @@ class TreeBuilder:
             self._mention_heads[index] = self.codec.encode(self._prompt.mention_head(index))
         return self._mention_heads[index]
 
-    def ask(self, texts: Sequence[str], labels: Sequence[str]) -> list[PromptTree]:
+    def ask(
+        self, texts: Sequence[str], labels: Sequence[str], max_count: int = 99
+    ) -> list[PromptTree]:
         """Trees that ask for the counts: the trunk, and one count branch a label.
 
         texts (Sequence[str]): The documents' texts.
         labels (Sequence[str]): The labels to ask for.
+        max_count (int): Most mentions that will be asked for. The window must have room for the
+            number and the head of a mention behind each count prompt.
         RETURNS (list[PromptTree]): One tree a text, without targets.
         RAISES (ValueError): A text that is longer than the model's window.
         """
+        # One digit more: a number that passes the bound is read on for its end.
+        room = len(str(max_count)) + 1 + len(self.mention_head(max_count))
         return [
-            self._tree(text, ids, labels, None)
+            self._tree(text, ids, labels, None, room)
             for text, ids in zip(texts, self.codec.encode_texts(texts), strict=True)
         ]
 
@@ -81,6 +87,7 @@ class TreeBuilder:
         text_ids: Sequence[int],
         labels: Sequence[str],
         answers: Mapping[str, Sequence[str]] | None,
+        room: int = 0,
     ) -> PromptTree:
         trunk = [*self._before, *text_ids, *self._after]
         writer = _TreeWriter()
@@ -98,11 +105,11 @@ class TreeBuilder:
                 said = self.codec.encode_mention(mention)
                 writer.branch(path, index, start, self.mention_head(index), said, self.codec.end_id)
         tree = writer.tree(tuple(labels))
-        self._check_window(tree, text)
+        self._check_window(tree, text, room)
         return tree
 
-    def _check_window(self, tree: PromptTree, text: str) -> None:
-        needed = int(tree.position.max()) + 1
+    def _check_window(self, tree: PromptTree, text: str, room: int) -> None:
+        needed = int(tree.position.max()) + 1 + room
         if self.max_positions is not None and needed > self.max_positions:
             raise ValueError(
                 f"A document needs {needed} positions for its longest prompt, and the model has "

@@ -53,7 +53,7 @@ class CountBranch:
         """Take a digit (0-9) or the end of the number (10)."""
         if symbol == 10:
             self.open = False
-        elif len(self.digits) == len(str(bounds.max_count)):
+        elif self.number > bounds.max_count:
             self.open, self.bounded = False, True
             return
         else:
@@ -98,10 +98,12 @@ class MentionBranch:
         if token in ends:
             self.open, self.ended = False, True
             return
+        if len(self.ids) == bounds.max_mention_tokens:
+            self.open = False
+            return
         self.ids.append(token)
         self.logprobs.append(logprob)
-        out_of_window = bounds.max_positions is not None and self.position >= bounds.max_positions
-        if len(self.ids) == bounds.max_mention_tokens or out_of_window:
+        if bounds.max_positions is not None and self.position >= bounds.max_positions:
             self.open = False
 
     def feed(self) -> tuple[list[int], Paths]:

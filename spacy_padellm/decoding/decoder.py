@@ -35,7 +35,7 @@ class Decoder(ABC):
             value = getattr(self, name)
             if value is None and name == "batch_tokens":
                 continue
-            if not isinstance(value, int) or value < 1:
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"The decoder's {name} must be an integer from 1, not {value!r}.")
 
     def __call__(
@@ -58,7 +58,7 @@ class Decoder(ABC):
         blank = Prediction(tuple(Count(label, 0, 0.0) for label in labels))
         predictions = [blank] * len(texts)
         asked = [i for i, text in enumerate(texts) if text.strip()]
-        trees = builder.ask([texts[i] for i in asked], labels)
+        trees = builder.ask([texts[i] for i in asked], labels, self.max_count)
         budget = self.batch_tokens or (
             CPU_BATCH_TOKENS if model.device.type == "cpu" else GPU_BATCH_TOKENS
         )

@@ -13,7 +13,8 @@ class Count:
 
     label (str): The label.
     number (int): The number that was said.
-    logprob (float): Natural-log probability of its tokens, the end of the number among them.
+    logprob (float): Natural-log probability of its digits and of the end after them. 0 has no
+        end (no number goes on after it), nor has a number that the bound stopped.
     bounded (bool): True if the decoder's bound stopped the number.
     """
 

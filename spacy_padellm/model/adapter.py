@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,10 @@ def check_base(saved: dict[str, Any], weights: Weights, what: str) -> None:
 def read_base(folder: Path) -> dict[str, Any]:
     """RETURNS (dict[str, Any]): What `base.json` of a folder holds; empty if it has none."""
     path = folder / BASE_FILE
-    return srsly.read_json(path) if path.is_file() else {}
+    base = srsly.read_json(path) if path.is_file() else {}
+    if not isinstance(base, dict):
+        raise ValueError(f"{path} must hold a JSON object with name and sha256, not {base!r}.")
+    return base
 
 
 def new_adapter(network: Any, parameters: dict[str, Any]) -> Any:
@@ -69,7 +73,10 @@ def new_adapter(network: Any, parameters: dict[str, Any]) -> Any:
     """
     from peft import get_peft_model
 
-    return get_peft_model(network, _lora_config(parameters))
+    try:
+        return get_peft_model(network, _lora_config(parameters))
+    except TypeError as error:
+        raise _unfit(parameters, error) from error
 
 
 def load_adapter(network: Any, folder: Path, *, trainable: bool = True) -> Any:
@@ -83,11 +90,17 @@ def load_adapter(network: Any, folder: Path, *, trainable: bool = True) -> Any:
     RAISES (ValueError): An adapter whose shapes don't fit the base.
     """
     from peft import PeftModel
+    from safetensors import SafetensorError
 
     check_adapter_folder(folder)
     try:
-        return PeftModel.from_pretrained(network, folder, is_trainable=trainable)
-    except (RuntimeError, ValueError, KeyError) as error:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="Found missing adapter keys")
+            # Without the device peft would load onto a GPU wherever there is one.
+            return PeftModel.from_pretrained(
+                network, folder, is_trainable=trainable, torch_device=str(network.device)
+            )
+    except (RuntimeError, ValueError, KeyError, UserWarning, SafetensorError) as error:
         raise ValueError(
             f"The adapter at {folder} does not fit the base {network.config.model_type!r}: {error}"
         ) from error
@@ -115,7 +128,11 @@ def _lora_config(parameters: dict[str, Any]) -> Any:
     try:
         return LoraConfig(task_type="CAUSAL_LM", **{**DEFAULTS, **parameters})
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"peft does not take these LoRA parameters: {parameters!r} ({error}). The usual ones "
-            "are r, lora_alpha, lora_dropout, target_modules."
-        ) from error
+        raise _unfit(parameters, error) from error
+
+
+def _unfit(parameters: dict[str, Any], error: Exception) -> ValueError:
+    return ValueError(
+        f"peft does not take these LoRA parameters: {parameters!r} ({error}). The usual ones are "
+        "r, lora_alpha, lora_dropout, target_modules."
+    )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from thinc.api import Model, torch2xp, xp2torch
+from thinc.api import Model, NumpyOps, torch2xp, xp2torch
 from thinc.types import Floats1d
 
 from ..tree import PromptTree
@@ -55,12 +55,14 @@ def forward(
     RETURNS (tuple[Floats1d, Callable[[Floats1d], list[PromptTree]]]): float32 [targets] in nats.
     """
     nll, backprop_torch = model.shims[0](trees, is_train)
+    # Without CuPy, a GPU's results go to numpy; thinc's default would ask for CuPy.
+    ops = model.ops if nll.is_cuda else NumpyOps()
 
     def backprop(gradient: Floats1d) -> list[PromptTree]:
         backprop_torch(xp2torch(gradient))
         return []
 
-    return cast(Floats1d, torch2xp(nll)), backprop
+    return cast(Floats1d, torch2xp(nll, ops=ops)), backprop
 
 
 def init(model: Model[list[PromptTree], Floats1d], X: Any = None, Y: Any = None) -> None:

@@ -23,9 +23,13 @@ REPLICATED_ONLY = frozenset(
 EAGER_ONLY = frozenset(["gemma2", "gptj", "codegen"])
 
 
-def attention_implementation(config: Any) -> str:
-    """RETURNS (str): "sdpa", or "eager" for models that are exact only there."""
-    return "eager" if config.model_type in EAGER_ONLY else "sdpa"
+def attention_implementation(config: Any) -> str | None:
+    """What to ask transformers for.
+
+    RETURNS (str | None): "eager" for models that are exact only there; None where transformers
+        chooses: sdpa, and eager for models that know no sdpa (bloom, mpt, mamba).
+    """
+    return "eager" if config.model_type in EAGER_ONLY else None
 
 
 def takes_path_masks(config: Any) -> bool:

@@ -22,6 +22,8 @@ class Codec:
 
     def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
         """RETURNS (list[list[int]]): Ids of each text; special tokens in it are plain text."""
+        if not texts:  # transformers raises on an empty batch
+            return []
         encoded = self.tokenizer(
             list(texts),
             add_special_tokens=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ class LanguageModel:
         self.network = network
         self.codec = codec
         self.takes_paths = takes_paths
+        self._pass = threading.Lock()  # the hook of one pass must not fire in another's
 
     @property
     def base(self) -> Any:
@@ -153,8 +155,9 @@ class LanguageModel:
         def pick(_: Any, hidden: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
             return (hidden[0].flatten(0, 1)[wanted][None], *hidden[1:])
 
-        hook = self.base.get_output_embeddings().register_forward_pre_hook(pick)
-        try:
-            return self.network(**inputs).logits[0]
-        finally:
-            hook.remove()
+        with self._pass:
+            hook = self.base.get_output_embeddings().register_forward_pre_hook(pick)
+            try:
+                return self.network(**inputs).logits[0]
+            finally:
+                hook.remove()

@@ -14,28 +14,40 @@ from .language_model import LanguageModel
 from .probe import probe
 
 
-def load_network(folder: Path, device: str, dtype: torch.dtype) -> Any:
+def load_network(folder: Path, device: str | torch.device, dtype: torch.dtype) -> Any:
     """A causal LM with the attention that path masks need.
 
     folder (Path): What `resolve_weights` found.
-    device (str): torch's name of the device.
+    device (str | torch.device): torch's name of the device.
     dtype (torch.dtype): Of the weights.
     RETURNS (transformers.PreTrainedModel): The network, in evaluation mode.
-    RAISES (ValueError): A folder that holds no causal LM that transformers knows.
+    RAISES (ValueError): A folder that holds no causal LM that transformers knows, or only a part
+        of one.
     """
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
-        config = AutoConfig.from_pretrained(folder)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         options: dict[str, Any] = {
-            "attn_implementation": attention_implementation(config),
             "torch_dtype": dtype,
+            "use_safetensors": True,
+            "trust_remote_code": False,
+            "output_loading_info": True,
         }
-        network = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, **options)
-    except (KeyError, ValueError, TypeError) as error:
+        if (attention := attention_implementation(config)) is not None:
+            options["attn_implementation"] = attention
+        network, report = AutoModelForCausalLM.from_pretrained(folder, **options)
+    except (KeyError, ValueError, TypeError, OSError, RuntimeError, SafetensorError) as error:
         raise ValueError(
             f"transformers can't read the folder {folder} as a causal LM: {error}"
         ) from error
+    if report["missing_keys"]:
+        raise ValueError(
+            f"The folder {folder} lacks weights of a {config.model_type!r} causal LM: "
+            f"{', '.join(sorted(report['missing_keys'])[:5])}. Give a folder with all weights of "
+            "a causal LM, not of an encoder or a classifier."
+        )
     return network.to(device).eval()
 
 
@@ -43,7 +55,7 @@ def load_codec(folder: Path) -> Codec:
     """RETURNS (Codec): The tokenizer in a folder of weights."""
     from transformers import AutoTokenizer
 
-    return Codec(AutoTokenizer.from_pretrained(folder))
+    return Codec(AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
 
 
 def language_model(network: Any, codec: Codec) -> LanguageModel:

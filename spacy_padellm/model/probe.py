@@ -21,20 +21,38 @@ def probe(model: LanguageModel) -> str | None:
 
     model (LanguageModel): The model.
     RETURNS (str | None): Why the network needs one row a prompt; None where the tree is exact.
+    RAISES (ValueError): A network whose tokens see later ones.
     """
-    if not takes_path_masks(model.config):
-        return f"models of type {model.config.model_type!r} place tokens by their order in a row"
     training = model.network.training
     model.network.eval()
+    try:
+        _check_causal(model)
+        return _reason(model)
+    finally:
+        model.network.train(training)
+
+
+def _reason(model: LanguageModel) -> str | None:
+    if not takes_path_masks(model.config):
+        return f"models of type {model.config.model_type!r} place tokens by their order in a row"
     try:
         difference = _difference(model, _toy_tree(model.base.get_input_embeddings().num_embeddings))
     except (TypeError, ValueError, RuntimeError, IndexError, AttributeError, KeyError) as error:
         return f"its forward pass does not take the tree's mask ({error})"
-    finally:
-        model.network.train(training)
     if difference > TOLERANCE.get(model.base.dtype, HALF_TOLERANCE):
         return f"its logits under the tree's mask differ from separate prompts by {difference:.2g}"
     return None
+
+
+def _check_causal(model: LanguageModel) -> None:
+    sequences = [[1, 2, 3], [1, 2, 4]]
+    with torch.inference_mode():
+        one, other = model.plain_logits(sequences, np.array([0, 1]), np.array([1, 1])).float()
+    if (one - other).norm() > HALF_TOLERANCE * one.norm():
+        raise ValueError(
+            f"The base model {model.config.model_type!r} is no causal LM: its answer for a token "
+            "changes with the tokens after it. Give a decoder such as a llama or qwen model."
+        )
 
 
 def _difference(model: LanguageModel, tree: PromptTree) -> float:

@@ -40,6 +40,11 @@ class SavedModel:
     files: dict[str, bytes] = field(default_factory=dict)
     folder: Path | None = None
 
+    @property
+    def holds_weights(self) -> bool:
+        """RETURNS (bool): False for a bare base, whose adapter (if any) the settings name."""
+        return bool(self.files) or self.folder is not None
+
     @classmethod
     def of(cls, model: LanguageModel, weights: Weights) -> SavedModel:
         """RETURNS (SavedModel): The state of a loaded model with an adapter, or of a bare base."""
@@ -92,6 +97,7 @@ class SavedModel:
                 shutil.copytree(self.folder, folder, dirs_exist_ok=True)
             return
         folder.mkdir(parents=True, exist_ok=True)
+        _clear(folder)
         for name, data in self.files.items():
             (folder / name).write_bytes(data)
         srsly.write_json(folder / BASE_FILE, self.base)
@@ -131,6 +137,8 @@ def save_whole(model: LanguageModel, weights: Weights, folder: Path) -> None:
     weights (Weights): The base it was trained from.
     folder (Path): Where to; made if it is not there.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    _clear(folder)
     model.network.save_pretrained(folder, safe_serialization=True)
     model.codec.tokenizer.save_pretrained(folder)
     base = {"name": str(weights.name), "sha256": weights.sha256, "whole": True}
@@ -140,6 +148,13 @@ def save_whole(model: LanguageModel, weights: Weights, folder: Path) -> None:
 def has_adapter(model: LanguageModel) -> bool:
     """RETURNS (bool): Whether the network is peft's wrapper around a base."""
     return model.network is not model.base
+
+
+def _clear(folder: Path) -> None:
+    # What an earlier save left would be read back beside what is written now.
+    for pattern in (*ADAPTER_FILES, BASE_FILE, "model*.safetensors*", "config.json"):
+        for path in folder.glob(pattern):
+            path.unlink()
 
 
 def _read(folder: Path) -> dict[str, bytes]:

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from thinc.api import CupyOps, MPSOps, Optimizer, Shim, get_current_ops
 from ..tree import PromptTree
 
 if TYPE_CHECKING:
+    import torch
+
     from .language_model import LanguageModel
     from .saved import SavedModel
     from .weights import Weights
@@ -29,7 +32,8 @@ class ModelSettings:
     name (str): Default base, folder, GGUF file or hub name.
     adapter (str | dict | None): Folder of a peft adapter, LoRA's parameters for a new one, or None.
     device (str | None): torch's name of a device; None follows spaCy (`prefer_gpu`).
-    dtype (str | None): Of the weights; None is float32 on a CPU and bfloat16 elsewhere.
+    dtype (str | None): Of the weights; None is float32 on a CPU and bfloat16 elsewhere. Training
+        on a GPU computes in bfloat16 (autocast) unless this is "float32".
     """
 
     name: str
@@ -72,21 +76,22 @@ class CausalLMShim(Shim):
         from .network import language_model, load_codec, load_network
         from .weights import resolve_weights
 
+        _one_thread_in_forks()
+        device = _checked_device(self.settings.device or _spacy_device())
+        half = "float32" if device.type == "cpu" else "bfloat16"
+        dtype = getattr(torch, self.settings.dtype or half)
         adapter = self.settings.adapter
-        if self._saved is None and adapter is not None and not isinstance(adapter, dict):
+        saved = self._saved if self._saved is not None and self._saved.holds_weights else None
+        if saved is None and adapter is not None and not isinstance(adapter, dict):
             check_adapter_folder(Path(adapter))
-        device = self.settings.device or _spacy_device()
-        dtype = getattr(
-            torch, self.settings.dtype or ("float32" if device == "cpu" else "bfloat16")
-        )
-        if self._saved is not None and self._saved.folder is not None:
-            weights = self._saved.whole_weights()
+        if saved is not None and saved.folder is not None:
+            weights = saved.whole_weights()
         else:
             weights = resolve_weights(self.settings.name)
         self._weights = weights
         network = load_network(weights.folder, device, dtype)
-        if self._saved is not None:
-            network = self._saved.attach(network, weights)
+        if saved is not None:
+            network = saved.attach(network, weights)
         elif isinstance(adapter, dict):
             network = new_adapter(network, adapter)
         elif adapter is not None:
@@ -110,7 +115,7 @@ class CausalLMShim(Shim):
         if is_train:
             self._prepare_training(model)
         model.network.train(is_train)
-        half = model.device.type != "cpu"
+        half = model.device.type != "cpu" and self.settings.dtype != "float32"
         autocast = torch.autocast(model.device.type, torch.bfloat16, enabled=half)
         with torch.set_grad_enabled(is_train), autocast:
             nll = model.nll(trees)
@@ -231,13 +236,27 @@ def _spacy_device() -> str:
     return "mps" if isinstance(ops, MPSOps) else "cpu"
 
 
-def _one_thread_after_fork() -> None:
-    import sys
+def _checked_device(name: str) -> torch.device:
+    import torch
+
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(
+            f'device must be a name that torch knows, such as "cpu" or "cuda", not {name!r}.'
+        ) from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device is {name!r}, and torch sees {torch.cuda.device_count()} CUDA devices. Use "
+            '"cpu", or install a torch build for your GPU.'
+        )
+    return device
+
+
+@cache
+def _one_thread_in_forks() -> None:
+    import torch
 
     # torch's thread pool does not survive a fork: with more than one thread the child would hang.
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_one_thread_after_fork)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
