@@ -98,7 +98,8 @@ def clock() -> tuple[float, float]:
 
 def peak_gib() -> float:
     """RETURNS (float): The most memory that this process has held so far, resident, in GiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_GIB  # Linux counts it in KiB
+    # Linux counts ru_maxrss in KiB.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_GIB
 
 
 if __name__ == "__main__":

@@ -1,0 +1,76 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacy_padellm.decoding.decoder import batches
+from spacy_padellm.decoding.replicated import ReplicatedDecoder, make_replicated_decoder
+from spacy_padellm.decoding.tree import TreeDecoder, make_tree_decoder
+from spacy_padellm.tree_builder import TreeBuilder
+
+DECODERS = [(make_tree_decoder, TreeDecoder), (make_replicated_decoder, ReplicatedDecoder)]
+
+
+@given(st.lists(st.integers(1, 100), max_size=40), st.integers(1, 300))
+def test_batches_hold_each_document_once_within_the_budget(sizes, budget):
+    groups = batches(sizes, budget)
+    assert sorted(i for group in groups for i in group) == list(range(len(sizes)))
+    for group in groups:
+        assert len(group) == 1 or sum(sizes[i] for i in group) <= budget
+
+
+@pytest.mark.parametrize(("make", "kind"), DECODERS)
+def test_decoders_take_one_set_of_parameters(make, kind):
+    assert make() == kind(99, 64, None)
+    made = make(max_count=3, max_mention_tokens=4, batch_tokens=5)
+    assert (made.max_count, made.max_mention_tokens, made.batch_tokens) == (3, 4, 5)
+
+
+@pytest.mark.parametrize(("make", "_"), DECODERS)
+@pytest.mark.parametrize("name", ["max_count", "max_mention_tokens", "batch_tokens"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, "3"])
+def test_parameters_below_one_or_of_another_kind(make, _, name, value):
+    with pytest.raises(ValueError, match=rf"{name} must be an integer from 1, not {value!r}"):
+        make(**{name: value})
+
+
+@pytest.mark.parametrize(("make", "_"), DECODERS)
+def test_a_text_longer_than_the_window(make, _, tiny_model, english):
+    """gpt2 has learnt positions: it could not be asked past them at all."""
+    model = tiny_model("gpt2", max_position_embeddings=64)
+    builder = TreeBuilder(model.codec, english, model.max_positions)
+    decode = make(max_count=9, max_mention_tokens=40)
+    with pytest.raises(ValueError, match=r"needs \d+ positions .* the model has 64: 'xxx"):
+        decode(model, builder, ["short", "x" * 80], ["a"])
+
+    fitting = max(n for n in range(1, 64) if _fits(builder, "x" * n))
+    (prediction,) = decode(model, builder, ["x" * fitting], ["a"])
+    assert prediction.counts[0].label == "a"
+
+
+def _fits(builder, text):
+    try:
+        return bool(builder.ask([text], ["a"], 9))
+    except ValueError:
+        return False
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3_text"])
+@pytest.mark.parametrize(("make", "_"), DECODERS)
+def test_a_text_does_not_depend_on_its_batch(make, _, name, tiny_model, toy_builder):
+    model = tiny_model(name)
+    texts = ["a", "the longest of all these texts by far", "北京", "in the", "", "num " * 8]
+    labels = ["x", "place"]
+    together = make(max_count=6, max_mention_tokens=5)(model, toy_builder, texts, labels)
+    alone = make(max_count=6, max_mention_tokens=5, batch_tokens=1)(
+        model, toy_builder, texts[::-1], labels
+    )[::-1]
+    assert sum(len(one.mentions) for one in together) > 1
+    for one, other in zip(together, alone, strict=True):
+        assert [(c.label, c.number, c.bounded) for c in one.counts] == [
+            (c.label, c.number, c.bounded) for c in other.counts
+        ]
+        assert [(m.label, m.index, m.text) for m in one.mentions] == [
+            (m.label, m.index, m.text) for m in other.mentions
+        ]
+        for mention, twin in zip(one.mentions, other.mentions, strict=True):
+            assert mention.logprobs == pytest.approx(twin.logprobs, abs=1e-4)

@@ -1,0 +1,151 @@
+"""The shipped model: tree and replicated decoders against one another and against plain passes."""
+
+import json
+from itertools import islice
+
+import pytest
+import torch
+from plain_decoding import decode_plainly, encode
+
+from spacy_padellm.decoding.replicated import ReplicatedDecoder
+from spacy_padellm.decoding.tree import TreeDecoder
+
+pytestmark = pytest.mark.weights
+
+LABELS = ["person", "organisation", "location", "miscellaneous"]
+SENTENCES = [
+    "Marie Curie and Pierre Curie worked in Paris for the Sorbonne.",
+    "The Beatles played in Hamburg before Ringo Starr joined.",
+    "It rained all day.",
+    "El presidente de México, Claudia Sheinbaum, visitó Berlín.",
+    "阿里巴巴的马云出生在杭州。",
+    'She said "<mention 1> <num>3 <|im_end|>" to Angela Merkel.',
+    "Naples , Rome , Milan , Turin , Genoa , Bari , Palermo , Bologna , Venice , Verona , Pisa .",
+]
+EDGES = [
+    "",
+    "  \n\t ",
+    "😀🎉👩‍👩‍👧 🇫🇷",
+    "text <num>7\n<mention 1>Paris\n",
+    "<|im_start|>user<|im_end|><|endoftext|>",
+    "text:\nBerlin\nentity type:\nperson\n\n<num>1\n<mention 1>Berlin",
+    "naïve café — Zoë's “Überraschung” in Malmö",
+    "e\u0301cole a\u0300 Geneve",
+    "Москва и Санкт-Петербург; محمد في القاهرة; 東京の田中さん",
+    "12 12 12 007 3.14 $1,000 1/2/1999",
+    "a" * 120,
+    *(f"{name} of Rome met {name} of Oslo." for name in ("Anna", "O'Neil", "李雷")),
+]
+BUILT = [
+    f"{one} met {other} in {place}."
+    for one in ("John Smith", "Aiko Tanaka", "the mayor", "José")
+    for other in ("Mary", "Toyota staff", "nobody")
+    for place in ("Lima", "New York City", "北京", "the rain")
+]
+
+
+@pytest.fixture(scope="module")
+def texts():
+    """200 texts of mixed length and language: real ones where the data is there, else BUILT."""
+    from conftest import ROOT
+
+    folder = ROOT.parent / "shared" / "data"
+    found = [*SENTENCES, *EDGES]
+    if folder.is_dir():
+        shares = {"conll03": 60, "wnut17": 35, "weibo": 20, "msra": 25, "genia": 15}
+        shares |= {"crossner_ai": 8, "crossner_politics": 6, "wikigold": 10, "resume": 20}
+        for name, share in shares.items():
+            found += _spread(folder / name / "test.jsonl", share)
+    found += [f"{text} And {k}." for k in range(4) for text in BUILT]
+    return found[:200]
+
+
+def _spread(path, n):
+    """RETURNS (list[str]): n texts of a file, from all over it."""
+    lines = path.read_text(encoding="utf8").splitlines()
+    return [json.loads(line)["text"] for line in islice(lines, 0, None, len(lines) // n)][:n]
+
+
+@pytest.mark.slow
+def test_tree_and_replicated_decoders_say_the_same(real_model, real_builder, texts):
+    assert len(texts) == 200
+    tree = TreeDecoder()(real_model, real_builder, texts, LABELS)
+    replicated = ReplicatedDecoder()(real_model, real_builder, texts, LABELS)
+
+    n_mentions = 0
+    for text, one, other in zip(texts, tree, replicated, strict=True):
+        assert _counts(one) == _counts(other), text
+        assert _mentions(one) == _mentions(other), text
+        for count, twin in zip(one.counts, other.counts, strict=True):
+            assert count.logprob == pytest.approx(twin.logprob, abs=1e-3), text
+        for mention, twin in zip(one.mentions, other.mentions, strict=True):
+            assert mention.logprobs == pytest.approx(twin.logprobs, abs=1e-3), text
+        n_mentions += len(one.mentions)
+    assert n_mentions > 150
+
+
+@pytest.mark.parametrize(
+    "decoder", [TreeDecoder(), ReplicatedDecoder()], ids=["tree", "replicated"]
+)
+def test_log_probabilities_are_those_of_each_prompt_alone(real_model, real_builder, decoder):
+    """One forward pass by transformers over a prompt with its answer; nothing of ours but words."""
+    tokenizer, network = real_model.codec.tokenizer, real_model.network
+    predictions = decoder(real_model, real_builder, SENTENCES, LABELS)
+
+    assert sum(len(one.mentions) for one in predictions) > 12
+    for text, prediction in zip(SENTENCES, predictions, strict=True):
+        for count in prediction.counts:
+            head = ["text:\n", text, "\nentity type:\n", count.label, "\n\n<num>"]
+            number = list(str(count.number))
+            said = [*number, "\n"] if count.number else number
+            logprobs = _teacher_forced(network, tokenizer, head, said)
+            assert count.logprob == pytest.approx(sum(logprobs), abs=1e-3)
+            for mention in prediction.mentions:
+                if mention.label != count.label:
+                    continue
+                prompt = [*head, *number, f"\n<mention {mention.index}>"]
+                logprobs = _teacher_forced(network, tokenizer, prompt, [mention.text])
+                assert mention.logprobs == pytest.approx(logprobs, abs=1e-3), mention
+
+
+def _teacher_forced(network, tokenizer, prompt, said):
+    """RETURNS (list[float]): Log-probability of each token of what was said after a prompt."""
+    head, answer = encode(tokenizer, *prompt), encode(tokenizer, *said)
+    with torch.inference_mode():
+        logits = network(input_ids=torch.tensor([head + answer]), use_cache=False).logits[0]
+    logprobs = logits[len(head) - 1 : -1].log_softmax(-1)
+    return [float(row[token]) for row, token in zip(logprobs, answer, strict=True)]
+
+
+def test_decoding_is_the_papers_decoding_done_plainly(real_model, real_builder):
+    """Greedy, prompt by prompt, the whole of it anew at each token, by transformers alone."""
+    text = "Marie Curie worked in Paris."
+    (prediction,) = TreeDecoder()(real_model, real_builder, [text], LABELS)
+    for count in prediction.counts:
+        expected = decode_plainly(
+            real_model.network, real_model.codec.tokenizer, text, count.label, 99, 64
+        )
+        said = [one for one in prediction.mentions if one.label == count.label]
+        assert count.number == expected.number
+        assert count.logprob == pytest.approx(expected.logprob, abs=1e-3)
+        assert [one.text for one in said] == [text for text, _ in expected.mentions]
+        for one, (_, logprobs) in zip(said, expected.mentions, strict=True):
+            assert one.logprobs == pytest.approx(logprobs, abs=1e-3)
+
+
+def test_a_sure_mention_is_likely(real_model, real_builder):
+    """Padding, a prefix fed twice or summed pad tokens give 4e-18 for a sure mention."""
+    predictions = TreeDecoder()(real_model, real_builder, SENTENCES, LABELS)
+    (prediction, *_), said = predictions, _mentions(predictions[0])
+    assert ("person", 1, "Marie Curie", True) in said
+    for mention in prediction.mentions:
+        if mention.text in ("Marie Curie", "Pierre Curie", "Paris"):
+            assert mention.logprob > -0.5
+
+
+def _counts(prediction):
+    return [(count.label, count.number, count.bounded) for count in prediction.counts]
+
+
+def _mentions(prediction):
+    return [(one.label, one.index, one.text, one.ended) for one in prediction.mentions]

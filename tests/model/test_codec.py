@@ -1,0 +1,170 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+from spacy_padellm.model.codec import Codec, one_line
+
+CHARACTERS = "abcdefghijklmnopqrstuvwxyz<>|_A"
+
+
+def metaspace_codec(scheme="first", pieces=(), newline=True, digits="0123456789", **special):
+    """A unigram tokenizer as T5 and Llama have it: words start with ▁, and so does the text."""
+    vocabulary = [("<unk>", 0.0), ("<s>", 0.0), ("</s>", 0.0), ("▁", -3.0)]
+    vocabulary += [(piece, -5.0) for piece in [*CHARACTERS, *digits, *pieces]]
+    vocabulary += [("\n", -3.0)] if newline else []
+    backend = Tokenizer(models.Unigram(vocabulary, unk_id=0, byte_fallback=False))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
+    backend.decoder = decoders.Metaspace(prepend_scheme=scheme)
+    return Codec(PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", **special))
+
+
+def llama2_codec():
+    """Bytes where no piece fits: a line break is two tokens, the dummy prefix and <0x0A>."""
+    digits = "0123456789"
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{n:02X}>" for n in range(256)), "▁", *digits, "a"]
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    backend = Tokenizer(models.BPE(vocabulary, [], byte_fallback=True, unk_token="<unk>"))
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    backend.decoder = decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
+    backend.post_processor = processors.TemplateProcessing("<s> $A", None, [("<s>", 1)])
+    return Codec(
+        PreTrainedTokenizerFast(
+            tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+        )
+    )
+
+
+@given(st.text(max_size=40))
+def test_bytes_come_back(toy_codec, text):
+    assert toy_codec.decode(toy_codec.encode(text)) == text.strip(" ")
+
+
+def test_texts_are_encoded_one_by_one(toy_codec):
+    texts = ["the", "", "a the 北京"]
+    assert toy_codec.encode_texts(texts) == [toy_codec.encode(text) for text in texts]
+    assert toy_codec.encode_texts([]) == []
+    assert toy_codec.encode("") == []
+
+
+@pytest.mark.parametrize("text", ["<|im_end|>", "a<|endoftext|>b", "<num>", "<mention 1>"])
+def test_special_tokens_in_a_text_are_text(toy_codec, text):
+    ids = toy_codec.encode(text)
+    assert not set(ids) & set(toy_codec.tokenizer.all_special_ids)
+    assert len(ids) > 1
+    assert toy_codec.decode(ids) == text
+
+
+def test_control_pieces_that_are_special_tokens_are_text_too():
+    codec = metaspace_codec(additional_special_tokens=["<num>"], eos_token="</s>")
+    (special,) = codec.tokenizer.convert_tokens_to_ids(["<num>"])
+    assert codec.tokenizer("<num>")["input_ids"] == [special]
+    assert special not in codec.encode("a<num>")
+    assert codec.decode(codec.encode("a<num>")) == "a<num>"
+
+
+def test_numbers_are_one_token_a_digit(toy_codec):
+    assert len(set(toy_codec.digit_ids)) == 10
+    assert toy_codec.encode_number(0) == [toy_codec.digit_ids[0]]
+    assert toy_codec.encode_number(120) == [toy_codec.digit_ids[n] for n in (1, 2, 0)]
+    assert toy_codec.decode(toy_codec.encode_number(120)) == "120"
+
+
+@pytest.mark.parametrize("scheme", ["first", "always", "never"])
+@pytest.mark.parametrize("pieces", [(), ("12", "99"), tuple(f"▁{n}" for n in range(10))])
+def test_digits_of_tokenizers_with_a_dummy_prefix(scheme, pieces):
+    """Whether "3" is "▁", "3" or "▁3", and whatever numbers are pieces of their own."""
+    codec = metaspace_codec(scheme, pieces)
+    said = [codec.tokenizer.decode([token]).strip() for token in codec.digit_ids]
+    assert said == list("0123456789")
+    assert len(set(codec.digit_ids)) == 10
+    assert codec.tokenizer.unk_token_id not in codec.digit_ids
+
+
+def test_digits_of_a_tokenizer_that_falls_back_to_bytes():
+    codec = llama2_codec()
+    assert codec.tokenizer.convert_ids_to_tokens(codec.digit_ids) == list("0123456789")
+
+
+def test_no_token_for_a_digit():
+    codec = metaspace_codec(digits="012345678", eos_token="</s>")
+    with pytest.raises(ValueError, match="no token for the digit '9'"):
+        codec.encode_number(1)
+
+
+def test_a_line_break_ends_where_it_is_one_token(toy_codec):
+    assert toy_codec.tokenizer.decode([toy_codec.end_id]) == "\n"
+
+
+@pytest.mark.parametrize(
+    "codec", [llama2_codec(), metaspace_codec(newline=False, eos_token="</s>")]
+)
+def test_else_the_end_of_the_sequence_does(codec):
+    assert codec.end_id == codec.tokenizer.convert_tokens_to_ids("</s>")
+
+
+def test_no_token_to_end_with():
+    with pytest.raises(ValueError, match=r"neither one token for a line\s+break nor"):
+        _ = metaspace_codec(newline=False).end_id
+
+
+def test_prefix_is_the_beginning_that_the_tokenizer_writes(toy_codec):
+    codec = llama2_codec()
+    assert codec.prefix == [codec.tokenizer.bos_token_id]
+    assert codec.tokenizer.bos_token_id not in codec.encode("a")  # prompts have it once
+    assert toy_codec.prefix == []
+
+
+def test_no_prefix_where_the_tokenizer_has_a_token_but_does_not_write_it():
+    assert metaspace_codec(bos_token="<s>").prefix == []
+
+
+@pytest.mark.parametrize("scheme", ["first", "always", "never"])
+def test_mentions_come_back_without_the_dummy_prefix(scheme):
+    codec = metaspace_codec(scheme)
+    for mention in ("abc", "abc de", "a<b"):
+        assert codec.decode(codec.encode_mention(mention)) == mention
+
+
+def test_mentions_are_said_on_one_line(toy_codec):
+    assert one_line("a\r\nb\nc d") == "a  b c d"
+    said = toy_codec.encode_mention("a\r\nb")
+    assert toy_codec.decode(said) == "a  b"
+    assert toy_codec.end_id not in said
+
+
+def test_tokenizers_that_lower_case(toy_codec):
+    codec = metaspace_codec()
+    assert not codec.ignores_case
+    assert not toy_codec.ignores_case
+    lowering = metaspace_codec()
+    lowering.tokenizer.backend_tokenizer.normalizer = normalizers.Lowercase()
+    assert lowering.ignores_case
+
+
+@pytest.mark.weights
+def test_the_default_base_reads_alike_under_every_version(real_model):
+    """The shipped adapter was trained on these ids."""
+    codec = real_model.codec
+    assert codec.prefix == []
+    assert codec.end_id == 198
+    assert codec.digit_ids == tuple(range(32, 42))
+    assert codec.encode("text:\n") == [2692, 42, 198]
+    assert codec.encode("\nentity type:\n") == [198, 20065, 1502, 42, 198]
+    assert codec.encode("\n\n<num>") == [198, 198, 44, 2871, 46]
+    assert codec.encode("\n<mention 12>") == [198, 44, 358, 285, 216, 33, 34, 46]
+    assert codec.encode("<|im_end|>") == [44, 108, 306, 79, 486, 108, 46]
+    text = "北京 is\t<mention 1>"
+    expected = [30158, 241, 16736, 122, 314, 197, 44, 358, 285, 216, 33, 46]
+    assert codec.encode(text) == expected
+    assert codec.decode(expected) == text

@@ -1,0 +1,68 @@
+"""The paper's decoding as plainly as it can be written: one prompt at a time, the whole of it at
+each step, nothing but the tokenizer and the network of transformers. Slow; what the decoders are
+held against.
+"""
+
+from typing import NamedTuple
+
+import torch
+
+
+class Said(NamedTuple):
+    """What was said of one label: the number, its log-probability, its mentions.
+
+    mentions (list[tuple[str, list[float]]]): Text and log-probabilities of its tokens.
+    """
+
+    number: int
+    logprob: float
+    mentions: list[tuple[str, list[float]]]
+
+
+def encode(tokenizer, *pieces):
+    """RETURNS (list[int]): Ids of pieces, each tokenised by itself, special tokens as text."""
+    options = {"add_special_tokens": False, "split_special_tokens": True}
+    return [token for piece in pieces for token in tokenizer(piece, **options)["input_ids"]]
+
+
+@torch.inference_mode()
+def next_logprobs(network, ids):
+    """RETURNS (torch.Tensor): Log-probabilities of the token after a sequence [vocabulary]."""
+    return (
+        network(input_ids=torch.tensor([ids]), use_cache=False)
+        .logits[0, -1]
+        .float()
+        .log_softmax(-1)
+    )
+
+
+def decode_plainly(network, tokenizer, text, label, max_count, max_mention_tokens):
+    """RETURNS (Said): What the network says of one label in a text, in English prompts."""
+    head = encode(tokenizer, "text:\n", text, "\nentity type:\n", label, "\n\n<num>")
+    digits = [encode(tokenizer, digit)[0] for digit in "0123456789"]
+    (end,) = encode(tokenizer, "\n")
+    number, logprob = "", 0.0
+    while number != "0":
+        scores = next_logprobs(network, [*head, *(digits[int(digit)] for digit in number)])
+        allowed = [*digits, end] if number else digits
+        best = max(range(len(allowed)), key=lambda i: scores[allowed[i]])
+        if int(number or 0) > max_count and best < 10:
+            break
+        logprob += float(scores[allowed[best]])
+        if best == 10:
+            break
+        number += str(best)
+    prompt = [*head, *(digits[int(digit)] for digit in number)]
+    mentions = []
+    for k in range(1, min(int(number), max_count) + 1):
+        ids, logprobs = [], []
+        asked = [*prompt, *encode(tokenizer, f"\n<mention {k}>")]
+        while len(ids) < max_mention_tokens:
+            scores = next_logprobs(network, [*asked, *ids])
+            token = int(scores.argmax())
+            if token in (end, tokenizer.eos_token_id):
+                break
+            ids.append(token)
+            logprobs.append(float(scores[token]))
+        mentions.append((tokenizer.decode(ids).strip(" "), logprobs))
+    return Said(int(number), logprob, mentions)
