@@ -39,7 +39,7 @@ test-tf4: $(VENV)/.installed-dev | weights
 	$(PY) -m pytest tests
 
 test-tf5: $(VENV_TF5)/.installed | weights
-	$(PY_TF5) -m pytest $(TF5_TESTS)
+	$(PY_TF5) -m pytest -m "not slow" $(TF5_TESTS)
 
 check: $(VENV)/.installed-dev  ## lint, format and types
 	$(PY) -m ruff check .

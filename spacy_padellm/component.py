@@ -275,7 +275,11 @@ class PadellmNER(TrainablePipe):
         loss = 0.0
         for part in batches([len(tree) for tree in trees], self.cfg["update_tokens"]):
             nll, backprop = self.model.begin_update([trees[i] for i in part])
-            part_loss, gradient = self.get_loss(examples, nll, n_targets)
+            try:
+                part_loss, gradient = self.get_loss(examples, nll, n_targets)
+            except ValueError:
+                self.shim.drop_gradients()  # of the parts before
+                raise
             backprop(gradient)
             loss += part_loss
         return loss

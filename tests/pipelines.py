@@ -136,7 +136,7 @@ class ScriptedDecoder:
     def say(lines, labels):
         import math
 
-        counts = {label: 0 for label in labels}
+        counts = dict.fromkeys(labels, 0)
         mentions = []
         for label, string, probability in lines:
             counts[label] += 1

@@ -18,7 +18,7 @@ from pipelines import (
     write_tiny_base,
 )
 from spacy.training import Example
-from thinc.api import Adam, SGD
+from thinc.api import SGD, Adam
 
 from spacy_padellm.labels import ANNOTATED_LABELS
 

@@ -73,9 +73,10 @@ def new_adapter(network: Any, parameters: dict[str, Any]) -> Any:
     """
     from peft import get_peft_model
 
+    config = _lora_config(parameters)
     try:
-        return get_peft_model(network, _lora_config(parameters))
-    except TypeError as error:
+        return get_peft_model(network, config)
+    except (TypeError, ValueError) as error:
         raise _unfit(parameters, error) from error
 
 

@@ -146,6 +146,10 @@ class CausalLMShim(Shim):
             self._optimizer = (optimizer, torch_optimizer(optimizer, parameters))
         step(self._optimizer[1], optimizer, parameters)
 
+    def drop_gradients(self) -> None:
+        """Forget the gradients that backprop added up since the last step."""
+        self.load().network.zero_grad(set_to_none=True)
+
     @contextlib.contextmanager
     def use_params(self, params: Any) -> Iterator[None]:
         """Does nothing: no averages of the parameters are kept."""

@@ -49,7 +49,7 @@ def model(request, tiny_model):
 
 @pytest.fixture(scope="module")
 def alone(model, trees):
-    """Logits after each branch's end, by transformers: one prompt, no mask, no padding, no cache."""
+    """Logits after each branch's end, by transformers: one prompt, no padding, no cache."""
     return separate_logits(model.network, trees)
 
 
@@ -81,7 +81,7 @@ def test_trees_give_what_separate_prompts_give(model, trees, alone, row_tokens, 
 
 @pytest.mark.parametrize("rows", [(0, 0, 0, 0), (0, 1, 1, 0), (0, 1, 2, 3)])
 def test_trees_through_the_cache_in_several_passes(model, trees, alone, rows):
-    """Trunks, then counts, then mentions token by token, rows ragged at each pass; the cache grows."""
+    """Trunks, counts, then mentions token by token, rows ragged at each pass; the cache grows."""
     cached = model.start_rows(max(rows) + 1, capacity=4)
     logits = {}
     for places in passes(trees):
