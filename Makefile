@@ -23,6 +23,8 @@ PIPELINE_SOURCES := $(CONFIG) $(shell find assets/adapter spacy_padellm -type f 
 TF5_TESTS := tests/model tests/decoding tests/test_tree.py
 
 export TOKENIZERS_PARALLELISM := false
+# Threads that wait by spinning make a busy machine many times slower.
+export OMP_WAIT_POLICY := passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo test test-tf4 test-tf5 check format weights clean distclean

@@ -133,7 +133,7 @@ def test_folder_that_lacks_a_file(adapted, tiny_network, tmp_path, name):
 
 
 def test_missing_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match="There is no adapter at .*none"):
+    with pytest.raises(FileNotFoundError, match=r"There is no adapter at .*none"):
         check_adapter_folder(tmp_path / "none")
 
 
@@ -162,7 +162,7 @@ def test_damaged_adapter(adapted, tiny_network, tmp_path):
     save_adapter(adapted, tmp_path)
     content = (tmp_path / FILES[1]).read_bytes()
     (tmp_path / FILES[1]).write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match="does not fit|damaged"):
+    with pytest.raises(ValueError, match="does not fit"):
         load_adapter(tiny_network("llama"), tmp_path)
 
 

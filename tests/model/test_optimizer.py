@@ -136,7 +136,7 @@ def test_gradient_that_is_not_finite_is_not_taken(value):
     parameters = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
     torch_one = torch_optimizer(settings, parameters)
     parameters[0].grad, parameters[1].grad = torch.tensor([1.0, value]), torch.ones(2)
-    with pytest.raises(ValueError, match="step was not taken. Lower the learning rate"):
+    with pytest.raises(ValueError, match=r"step was not taken\. Lower the learning rate"):
         step(torch_one, settings, parameters)
     assert all(torch.equal(parameter.data, torch.ones(2)) for parameter in parameters)
     assert all(parameter.grad is None for parameter in parameters)
