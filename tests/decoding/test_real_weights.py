@@ -108,23 +108,38 @@ def test_log_probabilities_are_those_of_each_prompt_alone(real_model, real_build
         for count in prediction.counts:
             head = ["text:\n", text, "\nentity type:\n", count.label, "\n\n<num>"]
             number = list(str(count.number))
-            said = [*number, "\n"] if count.number else number
-            logprobs = _teacher_forced(network, tokenizer, head, said)
+            said = encode(tokenizer, *number, *(["\n"] if count.number else []))
+            logprobs = _answer_logprobs(network, encode(tokenizer, *head), said)
             assert count.logprob == pytest.approx(sum(logprobs), abs=1e-3)
             for mention in prediction.mentions:
                 if mention.label != count.label:
                     continue
-                prompt = [*head, *number, f"\n<mention {mention.index}>"]
-                logprobs = _teacher_forced(network, tokenizer, prompt, [mention.text])
+                prompt = encode(tokenizer, *head, *number, f"\n<mention {mention.index}>")
+                said = _greedily(network, prompt, len(mention.logprobs))
+                assert tokenizer.decode(said).strip(" ") == mention.text
+                logprobs = _answer_logprobs(network, prompt, said)
                 assert mention.logprobs == pytest.approx(logprobs, abs=1e-3), mention
 
 
-def _teacher_forced(network, tokenizer, prompt, said):
-    """RETURNS (list[float]): Log-probability of each token of what was said after a prompt."""
-    head, answer = encode(tokenizer, *prompt), encode(tokenizer, *said)
+def _greedily(network, prompt, n):
+    """RETURNS (list[int]): n tokens after a prompt; a text alone does not tell how it was said."""
+    ids = torch.tensor([prompt])
     with torch.inference_mode():
-        logits = network(input_ids=torch.tensor([head + answer]), use_cache=False).logits[0]
-    logprobs = logits[len(head) - 1 : -1].log_softmax(-1)
+        said = network.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=n,
+            pad_token_id=0,
+        )
+    return said[0, len(prompt) :].tolist()
+
+
+def _answer_logprobs(network, prompt, answer):
+    """RETURNS (list[float]): Log-probability of each token of an answer to a prompt, in one pass."""
+    with torch.inference_mode():
+        logits = network(input_ids=torch.tensor([prompt + answer]), use_cache=False).logits[0]
+    logprobs = logits[len(prompt) - 1 : -1].log_softmax(-1)
     return [float(row[token]) for row, token in zip(logprobs, answer, strict=True)]
 
 
