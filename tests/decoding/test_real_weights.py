@@ -101,24 +101,27 @@ def test_tree_and_replicated_decoders_say_the_same(real_model, real_builder, tex
 def test_log_probabilities_are_those_of_each_prompt_alone(real_model, real_builder, decoder):
     """One forward pass by transformers over a prompt with its answer; nothing of ours but words."""
     tokenizer, network = real_model.codec.tokenizer, real_model.network
-    predictions = decoder(real_model, real_builder, SENTENCES, LABELS)
+    tree = TreeDecoder()(real_model, real_builder, SENTENCES, LABELS)
+    replicated = ReplicatedDecoder()(real_model, real_builder, SENTENCES, LABELS)
 
-    assert sum(len(one.mentions) for one in predictions) > 12
-    for text, prediction in zip(SENTENCES, predictions, strict=True):
-        for count in prediction.counts:
+    assert sum(len(one.mentions) for one in tree) > 12
+    for text, one, other in zip(SENTENCES, tree, replicated, strict=True):
+        heads = {}
+        for count, twin in zip(one.counts, other.counts, strict=True):
             head = ["text:\n", text, "\nentity type:\n", count.label, "\n\n<num>"]
             number = list(str(count.number))
             said = encode(tokenizer, *number, *(["\n"] if count.number else []))
             logprobs = _answer_logprobs(network, encode(tokenizer, *head), said)
-            assert count.logprob == pytest.approx(sum(logprobs), abs=1e-3)
-            for mention in prediction.mentions:
-                if mention.label != count.label:
-                    continue
-                prompt = encode(tokenizer, *head, *number, f"\n<mention {mention.index}>")
-                said = _greedily(network, prompt, len(mention.logprobs))
-                assert tokenizer.decode(said).strip(" ") == mention.text
-                logprobs = _answer_logprobs(network, prompt, said)
-                assert mention.logprobs == pytest.approx(logprobs, abs=1e-3), mention
+            assert [count.logprob, twin.logprob] == pytest.approx([sum(logprobs)] * 2, abs=1e-3)
+            heads[count.label] = [*head, *number]
+        for mention, twin in zip(one.mentions, other.mentions, strict=True):
+            head = heads[mention.label]
+            prompt = encode(tokenizer, *head, f"\n<mention {mention.index}>")
+            said = _greedily(network, prompt, len(mention.logprobs))
+            assert tokenizer.decode(said).strip(" ") == mention.text == twin.text
+            logprobs = _answer_logprobs(network, prompt, said)
+            assert mention.logprobs == pytest.approx(logprobs, abs=1e-3), mention
+            assert twin.logprobs == pytest.approx(logprobs, abs=1e-3), twin
 
 
 def _greedily(network, prompt, n):
@@ -136,7 +139,7 @@ def _greedily(network, prompt, n):
 
 
 def _answer_logprobs(network, prompt, answer):
-    """RETURNS (list[float]): Log-probability of each token of an answer to a prompt, in one pass."""
+    """RETURNS (list[float]): Log-probability of each token of an answer, in one pass."""
     with torch.inference_mode():
         logits = network(input_ids=torch.tensor([prompt + answer]), use_cache=False).logits[0]
     logprobs = logits[len(prompt) - 1 : -1].log_softmax(-1)
