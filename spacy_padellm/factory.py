@@ -30,6 +30,9 @@ scorer = {"@scorers": "spacy-padellm.ner_scorer.v1"}
 @misc = "spacy-padellm.prompt.v1"
 lang = "en"
 label_definitions = null
+both_ways = false
+echo = false
+tag_text = false
 
 [padellm_ner.deduplicate]
 @misc = "spacy-padellm.deduplicate_by_span.v1"
@@ -46,6 +49,7 @@ name = "smollm2-135m"
 adapter = null
 device = null
 dtype = null
+save = "adapter"
 """
 
 

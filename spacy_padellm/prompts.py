@@ -36,11 +36,18 @@ class Prompt:
         not in it is read as it is. None where the file that holds them is not there: a saved
         pipeline brings its own.
     source (Path | None): The file that holds them.
+    both_ways (bool): Whether the tokens of the text see one another in both directions.
+    echo (bool): Whether the text stands twice in the trunk: its second copy has seen all of it.
+    tag_text (bool): Whether training asks for a tag after each token of the text as well (see
+        TreeBuilder.answer); decoding is the same.
     """
 
     words: Words = WORDS["en"]
     label_definitions: dict[str, str] | None = field(default_factory=dict)
     source: Path | None = None
+    both_ways: bool = False
+    echo: bool = False
+    tag_text: bool = False
 
     def describe(self, label: str) -> str:
         """RETURNS (str): What the model reads for a label.
@@ -65,7 +72,11 @@ class Prompt:
 
 
 def make_prompt(
-    lang: str = "en", label_definitions: dict[str, str] | str | Path | None = None
+    lang: str = "en",
+    label_definitions: dict[str, str] | str | Path | None = None,
+    both_ways: bool = False,
+    echo: bool = False,
+    tag_text: bool = False,
 ) -> Prompt:
     """Registered as `spacy-padellm.prompt.v1` in spaCy's `misc` registry.
 
@@ -73,6 +84,10 @@ def make_prompt(
     label_definitions (dict[str, str] | str | Path | None): What the model reads for a label, or
         the path of a JSON file with such an object (needed where a label has a character that
         a config key cannot hold, such as ":", "=" or "#").
+    both_ways (bool): Whether the tokens of the text see one another in both directions. A base
+        has to be trained with it; it needs a base that reads prompt trees.
+    echo (bool): Whether the text stands twice in the prompt. Costs its tokens once more.
+    tag_text (bool): Whether training asks for a tag after each token of the text as well.
     RETURNS (Prompt): The words.
     RAISES (ValueError): Unknown language, a definition that is not a non-empty string, a label
         that a config key can't hold, a file that holds no JSON object.
@@ -83,14 +98,14 @@ def make_prompt(
     if isinstance(label_definitions, str | Path):
         source = Path(label_definitions)
         definitions = _read_definitions(source) if source.is_file() else None
-        return Prompt(WORDS[lang], definitions, source)
+        return Prompt(WORDS[lang], definitions, source, both_ways, echo, tag_text)
     definitions = dict(label_definitions or {})
     if mangled := [label for label in definitions if UNFIT_KEY.search(label)]:
         raise ValueError(
             f"The labels {mangled} can't be keys of a config, which would read them as something "
             "else. Give label_definitions as the path of a JSON file."
         )
-    return Prompt(WORDS[lang], _checked(definitions))
+    return Prompt(WORDS[lang], _checked(definitions), None, both_ways, echo, tag_text)
 
 
 def _checked(definitions: dict[str, str]) -> dict[str, str]:

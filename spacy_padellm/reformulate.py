@@ -2,49 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from spacy.tokens import Doc
 from spacy.training import Example
 
-from .labels import answers_for
+from .gold import Gold, usable_golds
 from .tree import PromptTree
 from .tree_builder import TreeBuilder
 
+Writer = Callable[[TreeBuilder, Sequence[Gold]], list[PromptTree]]
 
-def gold_mentions(doc: Doc, labels: Sequence[str]) -> dict[str, list[str]]:
-    """The answers that a gold document gives, for the labels it answers for (`answers_for`).
 
-    doc (Doc): A document with gold entities.
-    labels (Sequence[str]): The component's labels.
-    RETURNS (dict[str, list[str]]): For each label asked for, its mentions in reading order.
-    """
-    mentions: dict[str, list[str]] = {label: [] for label in labels if answers_for(doc, label)}
-    for ent in sorted(doc.ents, key=lambda ent: (ent.start_char, ent.end_char)):
-        if ent.label_ in mentions:
-            mentions[ent.label_].append(ent.text)
-    return mentions
+def parallel_prompts(builder: TreeBuilder, golds: Sequence[Gold]) -> list[PromptTree]:
+    """RETURNS (list[PromptTree]): All count prompts and mention prompts of each document, once."""
+    return builder.answer(
+        [gold.text for gold in golds],
+        [gold.mentions for gold in golds],
+        # Where labels are unknown, a token without an entity may have one all the same.
+        [gold.spans if gold.complete else None for gold in golds],
+    )
 
 
 def reformulate(
-    examples: Iterable[Example], labels: Sequence[str], builder: TreeBuilder
+    examples: Iterable[Example],
+    labels: Sequence[str],
+    builder: TreeBuilder,
+    write: Writer = parallel_prompts,
 ) -> list[PromptTree]:
-    """Gold trees: all count prompts and mention prompts of a document, once each.
+    """Gold trees of the examples that can be trained on (`usable_golds`).
 
-    examples (Iterable[Example]): Their references hold the gold entities. An example whose
-        reference has tokens without entity annotation, or whose text is blank, gives no tree: a
-        count over a part of the document would be wrong.
+    examples (Iterable[Example]): Their references hold the gold entities.
     labels (Sequence[str]): The labels to ask for.
     builder (TreeBuilder): Writes the prompts.
+    write (Writer): The form of the prompts: the paper's, or a decoder's own.
     RETURNS (list[PromptTree]): One tree a usable example.
     RAISES (ValueError): A text that is longer than the model's window.
     """
-    docs = [
-        eg.reference
-        for eg in examples
-        if eg.reference.has_annotation("ENT_IOB", require_complete=True)
-        and eg.reference.text.strip()
-    ]
-    answers = [gold_mentions(doc, labels) for doc in docs]
-    usable = [i for i, answer in enumerate(answers) if answer]
-    return builder.answer([docs[i].text for i in usable], [answers[i] for i in usable])
+    return write(builder, usable_golds(examples, labels))

@@ -25,19 +25,23 @@ class Paths(NamedTuple):
     label: Label path, from 1; TRUNK before the branches.
     mention: Mention path, from 1; COUNT in the trunk and in count branches.
     position: Position id, as if the token's own prompt stood alone.
+    horizon: The last position of its path that the token sees: its own, or the end of the text for
+        a token of a text that is seen both ways.
     """
 
     tree: Any
     label: Any
     mention: Any
     position: Any
+    horizon: Any
 
 
 def visible(query: Paths, key: Paths) -> Any:
     """The mask rule: a token sees its own branch's earlier tokens and its ancestors.
 
     Positions rise along each path, so "earlier on my path" is "on my path, at no higher
-    position", whatever the order of the tokens in memory.
+    position", whatever the order of the tokens in memory. Where the text is seen both ways, its
+    tokens have the text's end for their horizon.
 
     query (Paths): Paths of the tokens that look, shape [..., Q].
     key (Paths): Paths of the tokens that are looked at, shape [..., K].
@@ -47,7 +51,7 @@ def visible(query: Paths, key: Paths) -> Any:
     k = Paths(*(part[..., None, :] for part in key))
     same_label = (k.label == q.label) & ((k.mention == COUNT) | (k.mention == q.mention))
     on_path = (k.label == TRUNK) | same_label
-    return (k.tree == q.tree) & (k.position <= q.position) & on_path
+    return (k.tree == q.tree) & (k.position <= q.horizon) & on_path
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class PromptTree:
     mention (Ints): Mention path of each token, shape [n].
     target (Ints): The token that must follow in training, NO_TARGET where none is asked,
         shape [n].
+    horizon (Ints): Last position of its path that each token sees, shape [n].
     """
 
     labels: tuple[str, ...]
@@ -69,6 +74,7 @@ class PromptTree:
     label: Ints
     mention: Ints
     target: Ints
+    horizon: Ints
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -80,7 +86,9 @@ class PromptTree:
 
     def paths(self, tree: int) -> Paths:
         """RETURNS (Paths): The tokens' paths, under the given number of this tree."""
-        return Paths(np.full(len(self), tree), self.label, self.mention, self.position)
+        return Paths(
+            np.full(len(self), tree), self.label, self.mention, self.position, self.horizon
+        )
 
     def branches(self) -> list[tuple[int, int]]:
         """RETURNS (list[tuple[int, int]]): (label path, mention path) of each branch, in order."""
@@ -115,10 +123,16 @@ class PromptTree:
             self.label[at],
             self.mention[at],
             np.where(own, self.target[at], NO_TARGET),
+            self.horizon[at],
         )
 
     def prompts(self) -> Iterator[PromptTree]:
-        """YIELDS (PromptTree): Each branch as a prompt of its own, in the tree's order."""
+        """YIELDS (PromptTree): Each branch as a prompt of its own, in the tree's order.
+
+        A trunk that has targets of its own comes first, alone.
+        """
+        if (self.target[self.label == TRUNK] != NO_TARGET).any():
+            yield self.prompt(TRUNK)
         for label, mention in self.branches():
             yield self.prompt(label, mention)
 
@@ -188,5 +202,6 @@ def lay_out(trees: Sequence[PromptTree], rows: Sequence[int]) -> TokenRows:
         spread([tree.label for tree in trees]),
         spread([tree.mention for tree in trees]),
         spread([tree.position for tree in trees]),
+        spread([tree.horizon for tree in trees]),
     )
     return TokenRows(spread([tree.ids for tree in trees]), paths, row, column)

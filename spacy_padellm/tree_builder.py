@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -26,6 +26,7 @@ class TreeBuilder:
         self.max_positions = max_positions
         self._prompt = prompt
         self._before = [*codec.prefix, *codec.encode(prompt.words.before_text)]
+        self._again = codec.encode("\n" + prompt.words.before_text)
         self._after = codec.encode(prompt.words.after_text)
         self._number = codec.encode(NUMBER)
         self._count_heads: dict[str, list[int]] = {}
@@ -58,57 +59,113 @@ class TreeBuilder:
         """
         # One digit more: a number that passes the bound is read on for its end.
         room = len(str(max_count)) + 1 + len(self.mention_head(max_count))
-        return [
-            self._tree(text, ids, labels, None, room)
-            for text, ids in zip(texts, self.codec.encode_texts(texts), strict=True)
-        ]
+        trees = []
+        for text, writer in self._trunks(texts):
+            for path, label in enumerate(labels, 1):
+                writer.branch(path, COUNT, writer.trunk, self.count_head(label))
+            trees.append(self._checked(writer.tree(tuple(labels)), text, room))
+        return trees
 
     def answer(
-        self, texts: Sequence[str], mentions: Sequence[Mapping[str, Sequence[str]]]
+        self,
+        texts: Sequence[str],
+        mentions: Sequence[Mapping[str, Sequence[str]]],
+        spans: Sequence[Sequence[tuple[int, int, str]] | None] | None = None,
     ) -> list[PromptTree]:
         """Trees that hold the answers too: all labels + mentions prompts of the paper, once each.
 
         texts (Sequence[str]): The documents' texts.
         mentions (Sequence[Mapping[str, Sequence[str]]]): For each text, the labels to ask for,
             each with its mentions in reading order.
+        spans (Sequence[Sequence[tuple[int, int, str]] | None] | None): For each text the start and
+            end character and label of its mentions, or None where some may be missing. Where the
+            prompt has `tag_text`, the tokens of the text get targets out of them: the first token
+            of its label where a mention begins, "-" inside one, the end token elsewhere.
         RETURNS (list[PromptTree]): One tree a text, with targets.
         RAISES (ValueError): A text that is longer than the model's window.
         """
-        return [
-            self._tree(text, ids, list(answers), answers)
-            for text, ids, answers in zip(
-                texts, self.codec.encode_texts(texts), mentions, strict=True
-            )
-        ]
+        trees = []
+        trunks = self._trunks(texts, spans)
+        for (text, writer), answers in zip(trunks, mentions, strict=True):
+            for path, (label, said) in enumerate(answers.items(), 1):
+                self._answer_label(writer, path, label, said)
+            trees.append(self._checked(writer.tree(tuple(answers)), text))
+        return trees
 
-    def _tree(
+    def sequences(
         self,
-        text: str,
-        text_ids: Sequence[int],
-        labels: Sequence[str],
-        answers: Mapping[str, Sequence[str]] | None,
-        room: int = 0,
-    ) -> PromptTree:
-        trunk = [*self._before, *text_ids, *self._after]
-        writer = _TreeWriter()
-        writer.branch(TRUNK, COUNT, 0, trunk)
-        for path, label in enumerate(labels, 1):
-            head = self.count_head(label)
-            if answers is None:
-                writer.branch(path, COUNT, len(trunk), head)
-                continue
-            mentions = answers[label]
-            number = self.codec.encode_number(len(mentions))
-            writer.branch(path, COUNT, len(trunk), head, number, self.codec.end_id)
-            start = len(trunk) + len(head) + len(number)
-            for index, mention in enumerate(mentions, 1):
-                said = self.codec.encode_mention(mention)
-                writer.branch(path, index, start, self.mention_head(index), said, self.codec.end_id)
-        tree = writer.tree(tuple(labels))
-        self._check_window(tree, text, room)
-        return tree
+        texts: Sequence[str],
+        heads: Sequence[Sequence[int]],
+        answers: Sequence[Sequence[int]] | None = None,
+        spans: Sequence[Sequence[tuple[int, int, str]] | None] | None = None,
+        end: int | None = None,
+    ) -> list[PromptTree]:
+        """Trees of one branch: a text and one question, as an autoregressive decoder asks it.
 
-    def _check_window(self, tree: PromptTree, text: str, room: int) -> None:
+        texts (Sequence[str]): The documents' texts.
+        heads (Sequence[Sequence[int]]): Token ids that ask, behind each text.
+        answers (Sequence[Sequence[int]] | None): Token ids of the answers, None to ask.
+        spans (Sequence[Sequence[tuple[int, int, str]] | None] | None): As for `answer`.
+        end (int | None): The token that ends an answer.
+        RETURNS (list[PromptTree]): One tree a text, with targets where there are answers.
+        RAISES (ValueError): A text that is longer than the model's window.
+        """
+        trees = []
+        for i, (text, writer) in enumerate(self._trunks(texts, spans)):
+            if answers is None:
+                writer.branch(1, COUNT, writer.trunk, heads[i])
+            else:
+                writer.branch(1, COUNT, writer.trunk, heads[i], answers[i], end)
+            trees.append(self._checked(writer.tree(("",)), text))
+        return trees
+
+    def _answer_label(
+        self, writer: _TreeWriter, path: int, label: str, mentions: Sequence[str]
+    ) -> None:
+        head, number = self.count_head(label), self.codec.encode_number(len(mentions))
+        writer.branch(path, COUNT, writer.trunk, head, number, self.codec.end_id)
+        start = writer.trunk + len(head) + len(number)
+        for index, mention in enumerate(mentions, 1):
+            said = self.codec.encode_mention(mention)
+            writer.branch(path, index, start, self.mention_head(index), said, self.codec.end_id)
+
+    def _trunks(
+        self,
+        texts: Sequence[str],
+        spans: Sequence[Sequence[tuple[int, int, str]] | None] | None = None,
+    ) -> Iterator[tuple[str, _TreeWriter]]:
+        for i, (text, ids) in enumerate(zip(texts, self.codec.encode_texts(texts), strict=True)):
+            tags = None
+            if self._prompt.tag_text and spans is not None and spans[i] is not None:
+                tags = self._tags(text, spans[i] or ())
+            writer = _TreeWriter()
+            writer.trunk_piece(self._before)
+            if self._prompt.echo:
+                writer.trunk_piece(ids, both_ways=self._prompt.both_ways)
+                writer.trunk_piece(self._again)
+            writer.trunk_piece(ids, tags, both_ways=self._prompt.both_ways)
+            writer.trunk_piece(self._after)
+            yield text, writer
+
+    def _tags(self, text: str, spans: Sequence[tuple[int, int, str]]) -> list[int]:
+        inside = self.codec.encode("-")[-1]
+        tags = []
+        begun: set[tuple[int, int, str]] = set()
+        for _, end in (offsets := self.codec.token_offsets(text)):
+            tag = self.codec.end_id
+            for span in spans:
+                if span[0] < end and span not in begun:
+                    begun.add(span)
+                    tag = self.count_head(span[2])[0]
+                    break
+            tags.append(tag)
+        for i, (start, end) in enumerate(offsets):
+            held = any(span[0] < end and start < span[1] for span in spans)
+            if held and tags[i] == self.codec.end_id:
+                tags[i] = inside
+        return tags
+
+    def _checked(self, tree: PromptTree, text: str, room: int = 0) -> PromptTree:
         needed = int(tree.position.max()) + 1 + room
         if self.max_positions is not None and needed > self.max_positions:
             raise ValueError(
@@ -116,15 +173,34 @@ class TreeBuilder:
                 f"{self.max_positions}: {text[:60]!r}… ({len(text)} characters). Split it into "
                 "shorter documents, or use a base model with a longer window."
             )
+        return tree
 
 
 class _TreeWriter:
+    """Writes one tree, its trunk first."""
+
     def __init__(self) -> None:
         self._ids: list[int] = []
         self._position: list[int] = []
         self._label: list[int] = []
         self._mention: list[int] = []
         self._target: list[int] = []
+        self._horizon: list[int] = []
+        self.trunk = 0
+
+    def trunk_piece(
+        self, ids: Sequence[int], target: Sequence[int] | None = None, *, both_ways: bool = False
+    ) -> None:
+        """Add tokens to the trunk.
+
+        ids (Sequence[int]): Their ids.
+        target (Sequence[int] | None): Their targets.
+        both_ways (bool): Whether they see one another in both directions.
+        """
+        start, self.trunk = self.trunk, self.trunk + len(ids)
+        self._add(TRUNK, COUNT, start, ids, target or [NO_TARGET] * len(ids))
+        if both_ways:
+            self._horizon[start:] = [self.trunk - 1] * len(ids)
 
     def branch(
         self,
@@ -135,16 +211,27 @@ class _TreeWriter:
         answer: Sequence[int] = (),
         end: int | None = None,
     ) -> None:
+        """Add a branch; with an end, its answer is what must be said."""
         ids = [*head, *answer]
         target = [NO_TARGET] * len(ids)
         if end is not None:
             target[len(head) - 1 :] = [*answer, end]
+        self._add(label, mention, start, ids, target)
+
+    def tree(self, labels: tuple[str, ...]) -> PromptTree:
+        """RETURNS (PromptTree): What was written."""
+        columns = (self._ids, self._position, self._label, self._mention, self._target)
+        return PromptTree(
+            labels, *(np.array(column, dtype=np.int64) for column in (*columns, self._horizon))
+        )
+
+    def _add(
+        self, label: int, mention: int, start: int, ids: Sequence[int], target: Sequence[int]
+    ) -> None:
+        positions = range(start, start + len(ids))
         self._ids += ids
-        self._position += range(start, start + len(ids))
+        self._position += positions
         self._label += [label] * len(ids)
         self._mention += [mention] * len(ids)
         self._target += target
-
-    def tree(self, labels: tuple[str, ...]) -> PromptTree:
-        columns = (self._ids, self._position, self._label, self._mention, self._target)
-        return PromptTree(labels, *(np.array(column, dtype=np.int64) for column in columns))
+        self._horizon += positions

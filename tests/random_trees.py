@@ -13,10 +13,12 @@ class GrownTree(NamedTuple):
 
     tree (PromptTree): The tree; its ids are drawn, its targets too.
     parent (list[int]): Index of the token before each one on its path, -1 for the first.
+    both_ways (range): Tokens of the trunk that see one another in both directions.
     """
 
     tree: PromptTree
     parent: list[int]
+    both_ways: range = range(0)
 
     def ancestry(self, token: int) -> list[int]:
         """RETURNS (list[int]): The token and all before it on its path, from the first one on."""
@@ -24,16 +26,21 @@ class GrownTree(NamedTuple):
         while token != -1:
             path.append(token)
             token = self.parent[token]
+        if path and path[0] in self.both_ways:
+            return sorted({*path, *self.both_ways})
         return path[::-1]
 
 
-def grow(shape: list[tuple[int, list[int]]], trunk: int, ids: list[int]) -> GrownTree:
+def grow(
+    shape: list[tuple[int, list[int]]], trunk: int, ids: list[int], both_ways: range = range(0)
+) -> GrownTree:
     """Grow a tree.
 
     shape (list[tuple[int, list[int]]]): For each label the length of its count branch and of each
         of its mention branches.
     trunk (int): Length of the trunk.
     ids (list[int]): Drawn from in a circle.
+    both_ways (range): Tokens of the trunk that see one another in both directions.
     RETURNS (GrownTree): Every branch's last token and the trunk's none have a target.
     """
     rows: list[tuple[int, int, int]] = []  # label, mention, parent
@@ -59,15 +66,22 @@ def grow(shape: list[tuple[int, list[int]]], trunk: int, ids: list[int]) -> Grow
         position[token] = 0 if before == -1 else position[before] + 1
     drawn = np.array([ids[i % len(ids)] for i in range(len(rows))], dtype=np.int64)
     names = tuple(f"label {n}" for n in range(1, len(shape) + 1))
-    tree = PromptTree(names, drawn, position, label, mention, np.array(targets, dtype=np.int64))
-    return GrownTree(tree, parent.tolist())
+    horizon = position.copy()
+    horizon[both_ways.start : both_ways.stop] = both_ways.stop - 1
+    target = np.array(targets, dtype=np.int64)
+    tree = PromptTree(names, drawn, position, label, mention, target, horizon)
+    return GrownTree(tree, parent.tolist(), both_ways)
 
 
 @st.composite
-def grown_trees(draw: st.DrawFn, vocabulary: int = 50, longest: int = 5) -> GrownTree:
+def grown_trees(
+    draw: st.DrawFn, vocabulary: int = 50, longest: int = 5, causal: bool = False
+) -> GrownTree:
     """RETURNS (GrownTree): A tree of up to 4 labels with up to 3 mentions each."""
     length = st.integers(1, longest)
     mentions = st.lists(length, max_size=3)
     shape = draw(st.lists(st.tuples(length, mentions), min_size=1, max_size=4))
     ids = draw(st.lists(st.integers(0, vocabulary - 1), min_size=1, max_size=40))
-    return grow(shape, draw(st.integers(1, 2 * longest)), ids)
+    trunk = draw(st.integers(1, 2 * longest))
+    start, stop = sorted(draw(st.tuples(*[st.integers(0, trunk)] * 2)))
+    return grow(shape, trunk, ids, range(0) if causal else range(start, stop))

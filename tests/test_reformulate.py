@@ -3,8 +3,9 @@ from pipelines import TEXTS, example, gold_examples, ner_of
 from spacy.tokens import Doc
 from spacy.training import Example
 
+from spacy_padellm.gold import gold_of
 from spacy_padellm.labels import ANNOTATED_LABELS
-from spacy_padellm.reformulate import gold_mentions, reformulate
+from spacy_padellm.reformulate import reformulate
 from spacy_padellm.tree import COUNT, NO_TARGET
 
 pytest_plugins = ["pipeline_fixtures"]
@@ -81,7 +82,7 @@ def test_examples_that_say_nothing_give_no_tree(tiny, builder):
 
 def test_mentions_in_reading_order(tiny):
     gold = example(tiny, "Bo and Al and Bo", [(14, 16, "person"), (0, 2, "person")]).reference
-    assert gold_mentions(gold, ["person"]) == {"person": ["Bo", "Bo"]}
+    assert gold_of(gold, ["person"]).mentions == {"person": ["Bo", "Bo"]}
 
 
 def test_line_breaks_of_a_mention_are_spaces(tiny, builder):

@@ -120,9 +120,8 @@ class MentionBranch:
 
 def run_paths(tree: int, label: int, mention: int, start: int, length: int) -> Paths:
     """RETURNS (Paths): Of `length` tokens of one branch from position `start` on."""
-    return Paths(
-        [tree] * length, [label] * length, [mention] * length, range(start, start + length)
-    )
+    positions = range(start, start + length)
+    return Paths([tree] * length, [label] * length, [mention] * length, positions, positions)
 
 
 def count_branches(trees: Sequence[PromptTree]) -> list[CountBranch]:

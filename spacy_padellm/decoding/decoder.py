@@ -59,6 +59,7 @@ class Decoder(ABC):
         predictions = [blank] * len(texts)
         asked = [i for i, text in enumerate(texts) if text.strip()]
         trees = builder.ask([texts[i] for i in asked], labels, self.max_count)
+        model.check_horizons(trees)
         budget = self.batch_tokens or (
             CPU_BATCH_TOKENS if model.device.type == "cpu" else GPU_BATCH_TOKENS
         )

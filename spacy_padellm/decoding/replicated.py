@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..model.language_model import LanguageModel
 from ..model.prompt_rows import Run, feed_of
-from ..tree import COUNT, PromptTree
+from ..tree import COUNT, TRUNK, PromptTree
 from ..tree_builder import TreeBuilder
 from .branch import Bounds, MentionBranch, count_branches, run_paths, say_counts, say_mentions
 from .decoder import Decoder, gather
@@ -48,34 +48,37 @@ class ReplicatedDecoder(Decoder):
             say_counts([branch for _, branch in numbers], logits, model.codec, bounds)
 
         mentions: list[MentionBranch] = []
-        sequences: list[list[int]] = []
+        runs = []
         for prompt, branch in zip(prompts, counts, strict=True):
             number = [model.codec.digit_ids[digit] for digit in branch.digits]
             for k in range(1, branch.asked(bounds) + 1):
-                sequences.append([*prompt.ids, *number, *builder.mention_head(k)])
-                mentions.append(MentionBranch(branch.tree, branch.label, k, len(sequences[-1])))
-        self._say_mentions(model, mentions, sequences, bounds)
+                tail = [*number, *builder.mention_head(k)]
+                length = len(prompt) + len(tail)
+                # A prompt alone in its row is all trunk: each token sees every one before it.
+                paths = run_paths(len(runs), TRUNK, COUNT, 0, length)
+                paths = paths._replace(horizon=[*prompt.horizon, *paths.horizon[len(prompt) :]])
+                runs.append((len(runs), [*prompt.ids, *tail], paths))
+                mentions.append(MentionBranch(branch.tree, branch.label, k, length))
+        self._say_mentions(model, mentions, runs, bounds)
         return gather(model, trees, counts, mentions)
 
     def _say_mentions(
         self,
         model: LanguageModel,
         mentions: Sequence[MentionBranch],
-        sequences: Sequence[Sequence[int]],
+        runs: Sequence[Run],
         bounds: Bounds,
     ) -> None:
         if not mentions:
             return
-        rows = model.start_rows(len(sequences), max(map(len, sequences)) + 8)
-        # A prompt alone in its row is all trunk: each token sees every one before it.
-        runs: list[Run] = [
-            (row, ids, run_paths(row, 0, 0, 0, len(ids))) for row, ids in enumerate(sequences)
-        ]
+        rows = model.start_rows(len(runs), max(len(ids) for _, ids, _ in runs) + 8)
         say_mentions(mentions, rows.feed(feed_of(runs)), model.codec, bounds)
         while live := [(row, branch) for row, branch in enumerate(mentions) if branch.open]:
             runs = []
             for row, branch in live:
-                runs.append((row, branch.ids[-1:], run_paths(row, 0, 0, branch.position, 1)))
+                runs.append(
+                    (row, branch.ids[-1:], run_paths(row, TRUNK, COUNT, branch.position, 1))
+                )
                 branch.position += 1
             logits = rows.feed(feed_of(runs))
             say_mentions([branch for _, branch in live], logits, model.codec, bounds)

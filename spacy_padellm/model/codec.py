@@ -33,6 +33,29 @@ class Codec:
         )
         return encoded["input_ids"]
 
+    def token_offsets(self, text: str) -> list[tuple[int, int]]:
+        """Where the tokens of `encode(text)` lie.
+
+        text (str): A text.
+        RETURNS (list[tuple[int, int]]): Character offsets of each token; a space before a word may
+            be part of its first token.
+        RAISES (ValueError): A tokenizer that doesn't know.
+        """
+        if not getattr(self.tokenizer, "is_fast", False):
+            raise ValueError(
+                f"The tokenizer {self.tokenizer.name_or_path!r} can't tell where its tokens lie in "
+                "the text, which tag_text needs. Set tag_text = false, or use a base with a "
+                "tokenizer.json."
+            )
+        return self.tokenizer(
+            text,
+            add_special_tokens=False,
+            split_special_tokens=True,
+            return_offsets_mapping=True,
+            return_attention_mask=False,
+            verbose=False,
+        )["offset_mapping"]
+
     def encode_number(self, number: int) -> list[int]:
         """RETURNS (list[int]): One id a decimal digit, whatever the tokenizer merges."""
         return [self.digit_ids[int(digit)] for digit in str(number)]

@@ -81,9 +81,19 @@ class LanguageModel:
         RETURNS (torch.Tensor): float32 [targets], in the order of trees and of their tokens, in
             nats; torch's gradients flow where they are enabled.
         """
+        self.check_horizons(trees)
         targets = np.concatenate([tree.target[tree.target != NO_TARGET] for tree in trees])
         logits = self.tree_logits(trees) if self.takes_paths else self._prompt_logits(trees)
         return F.cross_entropy(logits.float(), self.tensor(targets), reduction="none")
+
+    def check_horizons(self, trees: Sequence[PromptTree]) -> None:
+        """RAISES (ValueError): Trees whose text is seen both ways, and a network that can't."""
+        if not self.takes_paths and any((tree.horizon != tree.position).any() for tree in trees):
+            raise ValueError(
+                "The prompt has both_ways = true, so that the text sees itself in both directions, "
+                f"and base model {self.config.model_type!r} can't: it needs plain causal "
+                "attention. Set both_ways = false."
+            )
 
     def tree_logits(self, trees: Sequence[PromptTree]) -> torch.Tensor:
         """RETURNS (torch.Tensor): Logits after each token that has a target [targets, V]."""

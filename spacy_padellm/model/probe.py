@@ -95,4 +95,4 @@ def _toy_tree(vocabulary: int) -> PromptTree:
         columns[3] += [NO_TARGET] * (length - 1) + [0 if label != TRUNK else NO_TARGET]
     position, labels, mentions, target = (np.array(column) for column in columns)
     ids = generator.integers(0, vocabulary, len(position))
-    return PromptTree(("a", "b"), ids, position, labels, mentions, target)
+    return PromptTree(("a", "b"), ids, position, labels, mentions, target, horizon=position)

@@ -130,7 +130,7 @@ class RecomputedRows:
 
 
 def _blank_paths(shape: tuple[int, int], tree: int) -> Paths:
-    return Paths(np.full(shape, tree), *(np.full(shape, TRUNK) for _ in range(3)))
+    return Paths(np.full(shape, tree), *(np.full(shape, TRUNK) for _ in range(4)))
 
 
 Run = tuple[int, Sequence[int] | Ints, Paths]  # row, ids and paths of neighbouring tokens
