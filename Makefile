@@ -27,13 +27,16 @@ export TOKENIZERS_PARALLELISM := false
 export OMP_WAIT_POLICY := passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-tf4 test-tf5 check format weights clean distclean
+.PHONY: help demo project test test-tf4 test-tf5 check format weights clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(PIPELINE)/meta.json | weights  ## find the entities of assets/sample.jsonl, write build/demo.html
 	$(PY) scripts/demo.py $(PIPELINE) assets/sample.jsonl build/demo.html
+
+project: $(VENV)/.installed-dev | weights  ## run project.yml: train on a sample, evaluate, package a wheel
+	$(PY) -m spacy project run all
 
 test: test-tf4 test-tf5  ## the whole test suite, then what touches the model under transformers 5
 
@@ -56,7 +59,7 @@ weights: $(VENV)/.installed  ## fetch and convert the default base, once for all
 	$(PY) -m spacy padellm download
 
 clean:  ## remove what was built, keep the environments
-	rm -rf build dist spacy_padellm.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build corpus dist packages project.lock training spacy_padellm.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 distclean: clean  ## remove the environments too
 	rm -rf $(VENV) $(VENV_TF5)

@@ -22,8 +22,8 @@ def write_results(name: str, figures: dict[str, Any], *, device: str | None = No
     device (str | None): torch's name of the device; None for the CPU.
     RETURNS (Path): The file.
     """
-    RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     command = [Path(sys.argv[0]).name, *sys.argv[1:]]
     record = {
         "command": "python benchmarks/" + " ".join(command),

@@ -19,14 +19,16 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 from thinc.types import Floats1d
 
-from .alignment import align
+from .alignment import Alignment, align
 from .annotate import Deduplicate, annotate
+from .gold import gold_of, is_usable
 from .labels import check_labels, labels_of
 from .model.shim import CausalLMShim
 from .prompts import Prompt
 from .scoring import ner_score
 from .settings import check_settings
 from .spans import ScoredSpan
+from .training import Training
 from .tree import PromptTree
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ class PadellmNER(TrainablePipe):
         spans_key: str = "padellm_ner",
         threshold: float = 0.0,
         alignment_mode: str = "expand",
-        update_tokens: int = 4096,
+        update_tokens: int | None = None,
         scorer: Callable | None = ner_score,
     ) -> None:
         """Initialize the component; weights load on first need or in `initialize`.
@@ -74,8 +76,8 @@ class PadellmNER(TrainablePipe):
         threshold (float): Least probability for doc.ents, in [0, 1].
         alignment_mode (str): A mention that ends inside a token: "expand" to whole tokens or
             "drop".
-        update_tokens (int): Most tokens of one training pass; a larger batch is split and its
-            gradients added up.
+        update_tokens (int | None): Most tokens of one training pass; a larger batch is split and
+            its gradients added up. None chooses by device.
         scorer (Callable | None): The scoring method.
         RAISES (ValueError): A label, threshold or mode of the wrong kind.
         """
@@ -94,6 +96,7 @@ class PadellmNER(TrainablePipe):
         self.deduplicate = deduplicate
         self.scorer = scorer
         self._warned = False
+        self._training = Training()
         self.cfg: dict[str, Any] = {
             "labels": check_labels(labels),
             "spans_key": spans_key,
@@ -196,15 +199,35 @@ class PadellmNER(TrainablePipe):
         RAISES (ValueError): No labels; a document longer than the model's window.
         """
         docs = list(docs)
+        said = self.decode(docs)
+        return [self.align(doc, one).spans for doc, one in zip(docs, said, strict=True)]
+
+    def decode(self, docs: Iterable[Doc]) -> list[Prediction]:
+        """Let the model say counts and mentions; nothing is looked up in the text yet.
+
+        docs (Iterable[Doc]): The documents.
+        RETURNS (list[Prediction]): What was said of each.
+        RAISES (ValueError): No labels; a document longer than the model's window.
+        """
+        docs = list(docs)
         if not docs:
             return []
         self._require_labels()
         model = self.shim.load()
-        said = self.decoder(model, self._builder(), [doc.text for doc in docs], self.labels)
-        return [
-            self._align(doc, prediction, model.codec.ignores_case)
-            for doc, prediction in zip(docs, said, strict=True)
-        ]
+        return self.decoder(model, self._builder(), [doc.text for doc in docs], self.labels)
+
+    def align(self, doc: Doc, prediction: Prediction) -> Alignment:
+        """Find what was said of a document in its text.
+
+        doc (Doc): The document.
+        prediction (Prediction): What `decode` gave for it.
+        RETURNS (Alignment): Its spans, and the mentions that have no place, with the reasons.
+        """
+        ignore_case = self.shim.load().codec.ignores_case
+        mode = self.cfg["alignment_mode"]
+        alignment = align(doc, prediction.mentions, mode=mode, ignore_case=ignore_case)
+        self._log(doc, prediction, alignment)
+        return alignment
 
     def set_annotations(self, docs: Iterable[Doc], scores: Iterable[list[ScoredSpan]]) -> None:
         """Write spans onto documents: all to doc.spans, the ones that stand to doc.ents.
@@ -267,33 +290,30 @@ class PadellmNER(TrainablePipe):
         return loss, scores * 0 + 1 / max(1, total)
 
     def _accumulate(self, examples: list[Example]) -> float:
-        from .decoding.decoder import batches
-        from .reformulate import reformulate
-
-        trees = reformulate(examples, self.labels, self._builder())
+        usable = [eg for eg in examples if is_usable(eg.reference, self.labels)]
+        golds = [gold_of(eg.reference, self.labels) for eg in usable]
+        trees = self._training.trees(self._builder(), self.decoder.gold_trees, golds)
         n_targets = sum(tree.n_targets for tree in trees)
-        loss = 0.0
-        for part in batches([len(tree) for tree in trees], self.cfg["update_tokens"]):
+
+        def step(part: list[int]) -> float:
             nll, backprop = self.model.begin_update([trees[i] for i in part])
-            try:
-                part_loss, gradient = self.get_loss(examples, nll, n_targets)
-            except ValueError:
-                self.shim.drop_gradients()  # of the parts before
-                raise
+            loss, gradient = self.get_loss([usable[i] for i in part], nll, n_targets)
             backprop(gradient)
-            loss += part_loss
-        return loss
+            return loss
+
+        try:
+            budget = self.cfg["update_tokens"]
+            passes = self._training.passes(budget, self.shim.load().device.type)
+            return passes.run([len(tree) for tree in trees], step)
+        except Exception:
+            self.shim.drop_gradients()  # of the passes before
+            raise
 
     def _builder(self) -> TreeBuilder:
-        from .tree_builder import TreeBuilder
-
-        model = self.shim.load()
         prompt = replace(self.prompt, label_definitions=self.cfg["label_definitions"])
-        return TreeBuilder(model.codec, prompt, model.max_positions)
+        return self.shim.builder(prompt)
 
-    def _align(self, doc: Doc, prediction: Prediction, ignore_case: bool) -> list[ScoredSpan]:
-        mode = self.cfg["alignment_mode"]
-        alignment = align(doc, prediction.mentions, mode=mode, ignore_case=ignore_case)
+    def _log(self, doc: Doc, prediction: Prediction, alignment: Alignment) -> None:
         for mention, reason in alignment.unaligned:
             logger.debug(
                 "%s: no span for %r (%s): %s", self.name, mention.text, mention.label, reason
@@ -311,7 +331,6 @@ class PadellmNER(TrainablePipe):
                     self.decoder.max_count,
                 )
                 self._warned = True
-        return alignment.spans
 
     def _require_labels(self) -> None:
         if not self.labels:

@@ -23,7 +23,7 @@ labels = []
 spans_key = "padellm_ner"
 threshold = 0.0
 alignment_mode = "expand"
-update_tokens = 4096
+update_tokens = null
 scorer = {"@scorers": "spacy-padellm.ner_scorer.v1"}
 
 [padellm_ner.prompt]
@@ -79,7 +79,7 @@ def make_padellm_ner(
     spans_key: str,
     threshold: float,
     alignment_mode: str,
-    update_tokens: int,
+    update_tokens: int | None,
     scorer: Callable | None,
 ) -> PadellmNER:
     """Registered as the factory `padellm_ner`; the arguments are PadellmNER's."""

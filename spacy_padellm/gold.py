@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spacy.tokens import Doc
-from spacy.training import Example
 
 from .labels import answers_for
 
@@ -49,19 +48,16 @@ def gold_of(doc: Doc, labels: Sequence[str]) -> Gold:
     return Gold(doc.text, asked, known, len(asked) == len(labels))
 
 
-def usable_golds(examples: Iterable[Example], labels: Sequence[str]) -> list[Gold]:
-    """The gold answers that a model can be trained on.
+def is_usable(doc: Doc, labels: Sequence[str]) -> bool:
+    """Whether a model can be trained on a gold document.
 
-    examples (Iterable[Example]): Their references hold the gold entities. An example whose
-        reference has tokens without entity annotation, or whose text is blank, gives none: a
-        count over a part of the document would be wrong.
+    doc (Doc): A document with gold entities.
     labels (Sequence[str]): The labels to ask for.
-    RETURNS (list[Gold]): One a usable example.
+    RETURNS (bool): False if it has tokens without entity annotation (a count over a part of the
+        document would be wrong), if its text is blank, or if it answers for none of the labels.
     """
-    docs = [
-        eg.reference
-        for eg in examples
-        if eg.reference.has_annotation("ENT_IOB", require_complete=True)
-        and eg.reference.text.strip()
-    ]
-    return [gold for doc in docs if (gold := gold_of(doc, labels)).labels]
+    return (
+        doc.has_annotation("ENT_IOB", require_complete=True)
+        and bool(doc.text.strip())
+        and any(answers_for(doc, label) for label in labels)
+    )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from spacy.training import Example
 
-from .gold import Gold, usable_golds
+from .gold import Gold, gold_of, is_usable
 from .tree import PromptTree
 from .tree_builder import TreeBuilder
 
@@ -29,7 +29,7 @@ def reformulate(
     builder: TreeBuilder,
     write: Writer = parallel_prompts,
 ) -> list[PromptTree]:
-    """Gold trees of the examples that can be trained on (`usable_golds`).
+    """Gold trees of the examples that can be trained on (`is_usable`).
 
     examples (Iterable[Example]): Their references hold the gold entities.
     labels (Sequence[str]): The labels to ask for.
@@ -38,4 +38,5 @@ def reformulate(
     RETURNS (list[PromptTree]): One tree a usable example.
     RAISES (ValueError): A text that is longer than the model's window.
     """
-    return write(builder, usable_golds(examples, labels))
+    docs = [eg.reference for eg in examples if is_usable(eg.reference, labels)]
+    return write(builder, [gold_of(doc, labels) for doc in docs])

@@ -43,7 +43,9 @@ def _pair_scores(examples: Iterable[Example]) -> dict[str, Any]:
     per_type: dict[str, PRFScore] = defaultdict(PRFScore)
     for example in examples:
         gold = _texts_by_label(example.reference.ents)
-        predicted = _texts_by_label(_checkable(example))
+        predicted = _texts_by_label(
+            ent for ent in example.predicted.ents if in_reference(example, ent) is not None
+        )
         for label in sorted(gold.keys() | predicted.keys()):
             per_type[label].score_set(predicted[label], gold[label])
     total = sum(per_type.values(), PRFScore())
@@ -65,14 +67,20 @@ def _texts_by_label(ents: Iterable[Span]) -> dict[str, set[str]]:
     return texts
 
 
-def _checkable(example: Example) -> list[Span]:
-    """RETURNS (list[Span]): The predicted entities on tokens whose annotation is known."""
-    reference, to_reference = example.reference, example.alignment.x2y
-    checkable = []
-    for ent in example.predicted.ents:
-        if not answers_for(reference, ent.label_):
-            continue
-        tokens = to_reference[ent.start : ent.end]
-        if len(tokens) and all(token.ent_iob for token in reference[tokens[0] : tokens[-1] + 1]):
-            checkable.append(ent)
-    return checkable
+def in_reference(example: Example, span: Span) -> Span | None:
+    """The place of a predicted span in the gold document, as spaCy's scorer finds it.
+
+    example (Example): Predicted and reference document.
+    span (Span): A span of the predicted document.
+    RETURNS (Span | None): The same tokens of the reference, with the span's label. None where the
+        reference can't tell right from wrong: it does not answer for the label
+        (`labels.answers_for`), or a token's annotation is missing.
+    """
+    reference = example.reference
+    if not answers_for(reference, span.label_):
+        return None
+    tokens = example.alignment.x2y[span.start : span.end]
+    if not len(tokens):
+        return None
+    place = Span(reference, int(tokens[0]), int(tokens[-1]) + 1, label=span.label_)
+    return place if all(token.ent_iob for token in place) else None

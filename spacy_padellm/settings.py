@@ -18,8 +18,9 @@ def check_settings(
         raise ValueError(f"threshold must be a probability from 0 to 1, not {threshold!r}.")
     if not isinstance(spans_key, str) or not spans_key:
         raise ValueError(f"spans_key must be a key of doc.spans, a string, not {spans_key!r}.")
-    if not isinstance(update_tokens, int) or update_tokens < 1:
-        raise ValueError(f"update_tokens must be an integer from 1, not {update_tokens!r}.")
+    is_number = isinstance(update_tokens, int) and not isinstance(update_tokens, bool)
+    if update_tokens is not None and (not is_number or update_tokens < 1):
+        raise ValueError(f"update_tokens must be an integer from 1 or null, not {update_tokens!r}.")
     if not callable(deduplicate):
         raise ValueError(
             "deduplicate must be a rule such as spacy-padellm.deduplicate_by_span.v1 "

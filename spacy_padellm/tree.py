@@ -175,22 +175,25 @@ def pack(sizes: Sequence[int], row_tokens: int) -> list[int]:
         n_rows += 1
 
 
-def lay_out(trees: Sequence[PromptTree], rows: Sequence[int]) -> TokenRows:
+def lay_out(
+    trees: Sequence[PromptTree], rows: Sequence[int], shape: tuple[int, int] | None = None
+) -> TokenRows:
     """Write trees into rows.
 
     trees (Sequence[PromptTree]): At least one tree.
     rows (Sequence[int]): Row of each tree, as `pack` gives it.
-    RETURNS (TokenRows): Ids and paths, padded to the longest row.
+    shape (tuple[int, int] | None): Rows and their length, at least as much as the trees take;
+        None for just as much.
+    RETURNS (TokenRows): Ids and paths, padded.
     """
-    n_rows = max(rows) + 1
-    used = [0] * n_rows
+    used = [0] * (max(rows) + 1)
     row = np.repeat(np.asarray(rows), [len(tree) for tree in trees])
     columns = []
     for tree, at in zip(trees, rows, strict=True):
         columns.append(np.arange(used[at], used[at] + len(tree)))
         used[at] += len(tree)
     column = np.concatenate(columns)
-    shape = (n_rows, max(used))
+    shape = shape or (len(used), max(used))
 
     def spread(parts: list[Ints], padding: int = 0) -> Ints:
         out = np.full(shape, padding, dtype=np.int64)

@@ -32,6 +32,10 @@ class TreeBuilder:
         self._count_heads: dict[str, list[int]] = {}
         self._mention_heads: dict[int, list[int]] = {}
 
+    def describe(self, label: str) -> str:
+        """RETURNS (str): What the model reads for a label."""
+        return self._prompt.describe(label)
+
     def count_head(self, label: str) -> list[int]:
         """RETURNS (list[int]): Token ids that ask for the number of a label's mentions."""
         if label not in self._count_heads:

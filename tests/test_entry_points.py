@@ -22,6 +22,7 @@ DECLARED = [
 ]
 REGISTRIES = {
     "spacy_architectures": "architectures",
+    "spacy_callbacks": "callbacks",
     "spacy_misc": "misc",
     "spacy_scorers": "scorers",
     "spacy_span_getters": "span_getters",

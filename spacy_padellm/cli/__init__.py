@@ -5,7 +5,11 @@ so it and the modules of the commands import nothing heavy.
 import typer
 from spacy.cli._util import app as spacy_app
 
+from .convert import convert_cli
+from .debug_data import OVERRIDES, debug_data_cli
 from .download import download_cli
+from .evaluate import evaluate_cli
+from .merge import merge_cli
 
 app = typer.Typer(
     name="padellm",
@@ -13,6 +17,10 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.command("download")(download_cli)
+app.command("convert")(convert_cli)
+app.command("debug-data", context_settings=OVERRIDES)(debug_data_cli)
+app.command("evaluate")(evaluate_cli)
+app.command("merge")(merge_cli)
 
 
 @app.callback()

@@ -6,7 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ..gold import Gold
 from ..model.language_model import LanguageModel
+from ..reformulate import parallel_prompts
 from ..tree import PromptTree
 from ..tree_builder import TreeBuilder
 from .branch import Bounds, CountBranch, MentionBranch
@@ -58,7 +60,7 @@ class Decoder(ABC):
         blank = Prediction(tuple(Count(label, 0, 0.0) for label in labels))
         predictions = [blank] * len(texts)
         asked = [i for i, text in enumerate(texts) if text.strip()]
-        trees = builder.ask([texts[i] for i in asked], labels, self.max_count)
+        trees = self.ask(builder, [texts[i] for i in asked], labels)
         model.check_horizons(trees)
         budget = self.batch_tokens or (
             CPU_BATCH_TOKENS if model.device.type == "cpu" else GPU_BATCH_TOKENS
@@ -70,6 +72,22 @@ class Decoder(ABC):
             for i, prediction in zip(batch, said, strict=True):
                 predictions[asked[i]] = prediction
         return predictions
+
+    def gold_trees(self, builder: TreeBuilder, golds: Sequence[Gold]) -> list[PromptTree]:
+        """What the model is trained to say, so that this decoder can ask for it.
+
+        builder (TreeBuilder): Writes the prompts.
+        golds (Sequence[Gold]): Gold answers.
+        RETURNS (list[PromptTree]): One tree with targets each; here all count prompts and mention
+            prompts of a document, once.
+        """
+        return parallel_prompts(builder, golds)
+
+    def ask(
+        self, builder: TreeBuilder, texts: Sequence[str], labels: Sequence[str]
+    ) -> list[PromptTree]:
+        """RETURNS (list[PromptTree]): What the model is asked first, one tree a text."""
+        return builder.ask(texts, labels, self.max_count)
 
     @abstractmethod
     def work(self, model: LanguageModel, tree: PromptTree) -> int:

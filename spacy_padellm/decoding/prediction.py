@@ -14,7 +14,8 @@ class Count:
     label (str): The label.
     number (int): The number that was said.
     logprob (float): Natural-log probability of its digits and of the end after them. 0 has no
-        end (no number goes on after it), nor has a number that the bound stopped.
+        end (no number goes on after it), nor has a number that the bound stopped. NaN where no
+        number is said, only the mentions (autoregressive decoders).
     bounded (bool): True if the decoder's bound stopped the number.
     """
 
@@ -30,7 +31,12 @@ class Prediction:
 
     counts (tuple[Count, ...]): One a label, in the labels' order.
     mentions (tuple[Mention, ...]): By label and then reading order.
+    malformed (int): Faults in the form of the answer of an autoregressive decoder; what they
+        concern is not among the mentions.
+    ended (bool): False if a bound stopped such an answer before its end.
     """
 
     counts: tuple[Count, ...] = field(default=())
     mentions: tuple[Mention, ...] = field(default=())
+    malformed: int = 0
+    ended: bool = True

@@ -11,7 +11,7 @@ from thinc.types import Floats1d
 
 from ..tree import PromptTree
 from .adapter import check_adapter_setting
-from .shim import DTYPES, CausalLMShim, ModelSettings
+from .shim import DTYPES, SAVES, CausalLMShim, ModelSettings
 
 
 def build_causal_lm(
@@ -19,6 +19,8 @@ def build_causal_lm(
     adapter: str | Path | dict[str, Any] | None = None,
     device: str | None = None,
     dtype: str | None = None,
+    save: str = "adapter",
+    compile: bool = False,
 ) -> Model[list[PromptTree], Floats1d]:
     """Registered as `spacy-padellm.CausalLM.v1` in spaCy's `architectures` registry.
 
@@ -30,6 +32,10 @@ def build_causal_lm(
         (`prefer_gpu`).
     dtype (str | None): "float32", "bfloat16" or "float16"; None is float32 on a CPU and bfloat16
         elsewhere.
+    save (str): What `to_disk` writes of a model with an adapter: "adapter", which needs the base
+        where it is loaded, or "whole", all weights with the adapter folded in.
+    compile (bool): Whether torch compiles the layers for training on a GPU: the first steps take
+        longer, all others less.
     RETURNS (Model[list[PromptTree], Floats1d]): The model; its weights load on first need.
     RAISES (ValueError): A setting of the wrong type, an unknown dtype.
     """
@@ -40,8 +46,10 @@ def build_causal_lm(
     check_adapter_setting(adapter)
     if dtype is not None and dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)} or null, not {dtype!r}.")
+    if save not in SAVES:
+        raise ValueError(f"save must be one of {', '.join(SAVES)}, not {save!r}.")
     folder = str(adapter) if isinstance(adapter, Path) else adapter
-    settings = ModelSettings(str(name), folder, device, dtype)
+    settings = ModelSettings(str(name), folder, device, dtype, save, compile)
     return Model("padellm_causal_lm", forward, init=init, shims=[CausalLMShim(settings)])
 
 

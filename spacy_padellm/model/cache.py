@@ -66,6 +66,15 @@ class SlotCache(Cache):
             self._write(self._values[layer_idx], value_states),
         )
 
+    def keep(self, rows: torch.Tensor) -> None:
+        """Drop the other rows.
+
+        rows (torch.Tensor): int64 [kept]: the rows to keep, in their new order.
+        """
+        self._rows = len(rows)
+        self._keys = [buffer[rows] for buffer in self._keys]
+        self._values = [buffer[rows] for buffer in self._values]
+
     def get_seq_length(self, layer_idx: int | None = 0) -> int:
         """RETURNS (int): Slots in use; positions and masks are always given by the caller."""
         return self.used

@@ -75,7 +75,7 @@ class LanguageModel:
         return RecomputedRows(self, n_rows)
 
     def nll(self, trees: Sequence[PromptTree]) -> torch.Tensor:
-        """Negative log-likelihood of each target.
+        """Negative log-likelihood of each target, plainly; see loss.py for training.
 
         trees (Sequence[PromptTree]): Trees with targets.
         RETURNS (torch.Tensor): float32 [targets], in the order of trees and of their tokens, in
@@ -102,6 +102,24 @@ class LanguageModel:
         wanted = rows.row[asked] * rows.ids.shape[1] + rows.column[asked]
         return self.logits(rows.ids, rows.paths, rows.paths, self.tensor(wanted))
 
+    def path_logits(
+        self,
+        ids: torch.Tensor,
+        query: Paths,
+        key: Paths,
+        wanted: torch.Tensor,
+        cache: SlotCache | None = None,
+    ) -> torch.Tensor:
+        """One pass under the mask rule; `logits` with all arguments as tensors on the device."""
+        return self._forward(
+            wanted,
+            input_ids=ids,
+            attention_mask=attention_mask(self.config, query, key, self.base.dtype),
+            position_ids=query.position,
+            past_key_values=cache,
+            use_cache=cache is not None,
+        )
+
     def _prompt_logits(self, trees: Sequence[PromptTree]) -> torch.Tensor:
         prompts = [prompt for tree in trees for prompt in tree.prompts()]
         ends = [np.flatnonzero(prompt.target != NO_TARGET) for prompt in prompts]
@@ -127,14 +145,7 @@ class LanguageModel:
         """
         query = Paths(*map(self.tensor, query))
         key = Paths(*map(self.tensor, key))
-        return self._forward(
-            wanted,
-            input_ids=self.tensor(ids),
-            attention_mask=attention_mask(self.config, query, key, self.base.dtype),
-            position_ids=query.position,
-            past_key_values=cache,
-            use_cache=cache is not None,
-        )
+        return self.path_logits(self.tensor(ids), query, key, wanted, cache)
 
     def plain_logits(
         self, sequences: Sequence[Sequence[int] | Ints], where: Ints, ends: Ints

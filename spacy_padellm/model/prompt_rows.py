@@ -41,6 +41,9 @@ class PromptRows(Protocol):
     def forget(self, row: int, tree: int, label: int) -> None:
         """Drop the mention branches of a label; nobody sees them any more."""
 
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with some of the rows; they are counted anew, in the order given."""
+
 
 class CachedRows:
     """Rows behind a KV cache; a row may hold several trees.
@@ -90,6 +93,13 @@ class CachedRows:
         gone = (keys.tree[row] == tree) & (keys.label[row] == label) & (keys.mention[row] > 0)
         keys.tree[row, gone] = UNUSED
 
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with some of the rows; they are counted anew, in the order given."""
+        kept = np.asarray(rows, dtype=np.int64)
+        self._used = self._used[kept]
+        self._keys = Paths(*(part[kept] for part in self._keys))
+        self._cache.keep(self._model.tensor(kept))
+
     def _make_room(self, slots: int) -> None:
         have = self._keys.tree.shape[1]
         if slots <= have:
@@ -127,6 +137,10 @@ class RecomputedRows:
     def forget(self, row: int, tree: int, label: int) -> None:
         """RAISES (ValueError): Always: a row holds one prompt, which has no branches."""
         raise ValueError(f"Row {row} holds one prompt: there is no branch of label {label} in it.")
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with some of the rows; they are counted anew, in the order given."""
+        self._ids = [self._ids[row] for row in rows]
 
 
 def _blank_paths(shape: tuple[int, int], tree: int) -> Paths:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import tempfile
 from dataclasses import dataclass, field
@@ -133,13 +134,17 @@ class SavedModel:
 def save_whole(model: LanguageModel, weights: Weights, folder: Path) -> None:
     """Write all weights of a model, its tokenizer and where it came from.
 
-    model (LanguageModel): A model without an adapter.
+    model (LanguageModel): The model, which stays as it is; an adapter is folded into a copy of the
+        base for as long as this takes. Weights keep their dtype.
     weights (Weights): The base it was trained from.
     folder (Path): Where to; made if it is not there.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _clear(folder)
-    model.network.save_pretrained(folder, safe_serialization=True)
+    network = model.network
+    if has_adapter(model):
+        network = copy.deepcopy(network).merge_and_unload(safe_merge=True)
+    network.save_pretrained(folder, safe_serialization=True)
     model.codec.tokenizer.save_pretrained(folder)
     base = {"name": str(weights.name), "sha256": weights.sha256, "whole": True}
     srsly.write_json(folder / BASE_FILE, base)

@@ -9,20 +9,24 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from thinc.api import CupyOps, MPSOps, Optimizer, Shim, get_current_ops
 
+from ..prompts import Prompt
 from ..tree import PromptTree
 
 if TYPE_CHECKING:
     import torch
 
+    from ..tree_builder import TreeBuilder
     from .language_model import LanguageModel
+    from .loss import Loss
     from .saved import SavedModel
     from .weights import Weights
 
 DTYPES = ("float32", "bfloat16", "float16")
+SAVES = ("adapter", "whole")
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,16 @@ class ModelSettings:
     device (str | None): torch's name of a device; None follows spaCy (`prefer_gpu`).
     dtype (str | None): Of the weights; None is float32 on a CPU and bfloat16 elsewhere. Training
         on a GPU computes in bfloat16 (autocast) unless this is "float32".
+    save (str): What `to_disk` writes of a model with an adapter: "adapter" or "whole".
+    compile (bool): Whether torch compiles the layers for training on a GPU.
     """
 
     name: str
     adapter: str | dict[str, Any] | None = None
     device: str | None = None
     dtype: str | None = None
+    save: str = "adapter"
+    compile: bool = False
 
 
 class CausalLMShim(Shim):
@@ -54,6 +62,8 @@ class CausalLMShim(Shim):
         self.settings = settings
         self._saved = saved
         self._weights: Weights | None = None
+        self._loss: Loss | None = None
+        self._builder: tuple[Prompt, TreeBuilder] | None = None
         self._trained_whole = False
         self._lock = threading.Lock()
 
@@ -99,6 +109,15 @@ class CausalLMShim(Shim):
             network = load_adapter(network, Path(adapter))
         return language_model(network, load_codec(weights.folder))
 
+    def builder(self, prompt: Prompt) -> TreeBuilder:
+        """RETURNS (TreeBuilder): What writes these prompts; the same one for the same words."""
+        from ..tree_builder import TreeBuilder
+
+        model = self.load()
+        if self._builder is None or self._builder[0] != prompt:
+            self._builder = (prompt, TreeBuilder(model.codec, prompt, model.max_positions))
+        return self._builder[1]
+
     def __call__(
         self, trees: Sequence[PromptTree], is_train: bool
     ) -> tuple[Any, Callable[[Any], None]]:
@@ -109,21 +128,15 @@ class CausalLMShim(Shim):
         RETURNS (tuple[torch.Tensor, Callable[[torch.Tensor], None]]): float32 [targets], and a
             callback that takes the gradient with respect to them and adds up the parameters'.
         """
-        import torch
-
         model = self.load()
         if is_train:
             self._prepare_training(model)
         model.network.train(is_train)
-        half = model.device.type != "cpu" and self.settings.dtype != "float32"
-        autocast = torch.autocast(model.device.type, torch.bfloat16, enabled=half)
-        with torch.set_grad_enabled(is_train), autocast:
-            nll = model.nll(trees)
-
-        def backprop(gradient: Any) -> None:
-            torch.autograd.backward(nll, gradient.to(nll.device))
-
-        return nll.detach(), backprop
+        if self._loss is None:
+            self._loss = self._make_loss(model)
+        if is_train:
+            return self._loss(trees)
+        return self._loss.value(trees), _no_gradients
 
     def _prepare_training(self, model: LanguageModel) -> None:
         from .saved import has_adapter
@@ -131,7 +144,16 @@ class CausalLMShim(Shim):
         if has_adapter(model) or self._trained_whole:
             return
         model.network.float().requires_grad_(True)  # bfloat16 is too coarse for small steps
-        self._trained_whole = True
+        self._trained_whole, self._loss = True, None
+
+    def _make_loss(self, model: LanguageModel) -> Loss:
+        from .graphs import GraphedLoss
+        from .loss import Loss
+
+        half = model.device.type != "cpu" and self.settings.dtype != "float32"
+        if model.device.type == "cuda" and model.takes_paths:
+            return GraphedLoss(model, half, self.settings.compile)
+        return Loss(model, half)
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Take one step with the gradients that backprop added up.
@@ -141,7 +163,9 @@ class CausalLMShim(Shim):
         """
         from .optimizer import step, torch_optimizer
 
-        parameters = [p for p in self.load().network.parameters() if p.requires_grad]
+        if self._loss is None:  # nothing was learnt since the weights were loaded
+            return
+        parameters = self._loss.parameters
         if self._optimizer is None or self._optimizer[0] is not optimizer:
             self._optimizer = (optimizer, torch_optimizer(optimizer, parameters))
         step(self._optimizer[1], optimizer, parameters)
@@ -178,14 +202,17 @@ class CausalLMShim(Shim):
         return SavedModel({"name": self.settings.name, "sha256": None})
 
     def to_disk(self, path: str | Path) -> None:
-        """Write the adapter with its base's name and sha256, or all weights if they were trained.
+        """Write the adapter with its base's name and sha256, or all weights if they were trained
+        or the settings ask for them.
 
         path (str | Path): A folder; made if it is not there.
         """
         from .saved import save_whole
 
-        if self._trained_whole and self._weights is not None:
-            save_whole(self.load(), self._weights, Path(path))
+        from_whole = self._saved is not None and self._saved.folder is not None
+        if self._trained_whole or (self.settings.save == "whole" and not from_whole):
+            model = self.load()
+            save_whole(model, cast("Weights", self._weights), Path(path))
         else:
             self.saved().to_folder(Path(path))
 
@@ -211,7 +238,8 @@ class CausalLMShim(Shim):
 
     def _take(self, saved: SavedModel) -> CausalLMShim:
         self._saved, self._model, self._weights = saved, None, None
-        self._optimizer, self._trained_whole = None, False
+        self._optimizer, self._loss, self._builder = None, None, None
+        self._trained_whole = False
         return self
 
     def copy(self) -> CausalLMShim:
@@ -231,6 +259,11 @@ class CausalLMShim(Shim):
         if self._model is not None:
             device = device_type if device_type == "cpu" else f"cuda:{device_id}"
             self._model.network.to("mps" if device_type == "mps" else device)
+            self._loss = None
+
+
+def _no_gradients(gradient: Any) -> None:
+    raise ValueError("This pass was not run for training (is_train = False): it has no gradients.")
 
 
 def _spacy_device() -> str:

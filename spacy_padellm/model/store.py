@@ -90,7 +90,7 @@ def _build(folder: Path, write: Callable[[Path, Path], dict[str, Any]], progress
         if folder.exists():
             os.replace(folder, scratch / "replaced")
         os.replace(made, folder)
-        _flush(folder.parent)
+        flush(folder.parent)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -98,16 +98,20 @@ def _build(folder: Path, write: Callable[[Path, Path], dict[str, Any]], progress
 def _seal(folder: Path, facts: dict[str, Any], progress: bool) -> None:
     files = {}
     for path in sorted(folder.iterdir()):
-        _flush(path)
+        flush(path)
         digest = sha256_of_file(path, progress=progress)
         files[path.name] = {"size": path.stat().st_size, "sha256": digest}
     manifest = folder / MANIFEST
     manifest.write_text(json.dumps({**facts, "files": files}, indent=2) + "\n", encoding="utf8")
-    _flush(manifest)
-    _flush(folder)
+    flush(manifest)
+    flush(folder)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Wait until a file, or the list of a folder's files, is on the disk.
+
+    path (Path): The file or folder.
+    """
     if path.is_dir() and os.name == "nt":  # Windows opens no folders
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)

@@ -1,0 +1,333 @@
+"""Quality of the parallel way, the two autoregressive ways and spaCy's own `ner`, on one base.
+
+python benchmarks/quality.py train ../shared/data conll03 --method padellm --seed 0 --device cuda
+python benchmarks/quality.py table
+"""
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import spacy
+import srsly
+import typer
+from results import RESULTS, write_results
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin
+from spacy.training import Corpus
+from spacy.training.initialize import init_nlp
+from spacy.training.loop import train as train_loop
+from spacy.util import filter_spans, load_config
+from wasabi import msg
+
+from spacy_padellm.component import PadellmNER
+from spacy_padellm.labels import ANNOTATED_LABELS
+from spacy_padellm.scoring import ner_score
+
+HERE = Path(__file__).parent
+ENGLISH = {"PER": "person", "LOC": "location", "ORG": "organisation", "MISC": "miscellaneous"}
+# What the model reads for a label, and the language of its prompts.
+SETS: dict[str, tuple[str, dict[str, str]]] = {
+    "conll03": ("en", ENGLISH),
+    "wikigold": ("en", ENGLISH),
+    "btc": ("en", ENGLISH),
+    "wnut17": ("en", {"creative-work": "creative work"}),
+    "weibo": (
+        "zh",
+        {
+            "PER.NAM": "人名",
+            "PER.NOM": "人物称呼",
+            "LOC.NAM": "地名",
+            "LOC.NOM": "地点称呼",
+            "ORG.NAM": "机构名",
+            "ORG.NOM": "机构称呼",
+            "GPE.NAM": "行政区名",
+            "GPE.NOM": "行政区称呼",
+        },
+    ),
+    "resume": (
+        "zh",
+        {
+            "NAME": "姓名",
+            "CONT": "国籍",
+            "RACE": "民族",
+            "TITLE": "职务",
+            "EDU": "学历",
+            "ORG": "组织机构",
+            "PRO": "专业",
+            "LOC": "籍贯",
+        },
+    ),
+}
+COMPONENT = "components.padellm_ner"
+
+
+class Method(str, Enum):
+    """A way of finding entities."""
+
+    padellm = "padellm"
+    struct = "struct"
+    aug = "aug"
+    ner = "ner"
+
+
+DECODERS = {
+    Method.padellm: "spacy-padellm.tree_decoder.v1",
+    Method.struct: "spacy-padellm.autoregressive_struct_decoder.v1",
+    Method.aug: "spacy-padellm.autoregressive_aug_decoder.v1",
+}
+
+app = typer.Typer(help=__doc__, no_args_is_help=True)
+
+
+@app.command()
+def train(
+    data: Path,
+    name: str,
+    method: Method = Method.padellm,
+    recipe: str = typer.Option("full", help="lora or full"),
+    seed: int = 0,
+    epochs: int = 5,
+    batch_size: int = typer.Option(64, help="Documents of a batch"),
+    more: list[str] = typer.Option([], help="Further sets whose training documents are added"),
+    setting: list[str] = typer.Option([], "--set", help="section.key=value of the config"),
+    variant: str = typer.Option("", help="Name of these settings in the results"),
+    base: str = "smollm2-135m",
+    device: str = "cpu",
+    limit: int = typer.Option(0, help="Documents of each split; 0 for all"),
+    test: bool = typer.Option(True, help="Score the test set too, not the dev set alone"),
+) -> None:
+    """Train on a set, choose the best epoch on dev, score dev and test."""
+    lang, definitions = SETS[name]
+    overrides = dict(_parsed(one) for one in setting)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        n_train = write_corpora(data, name, more, place, limit)
+        steps = -(-n_train // batch_size)
+        config = configuration(lang, method, recipe, definitions, base, device, place)
+        settings = {
+            "system.seed": seed,
+            "training.max_epochs": epochs,
+            "training.max_steps": epochs * steps,
+            "training.eval_frequency": steps,
+            "training.patience": 0,
+            "training.batcher.size": batch_size,
+            "training.optimizer.learn_rate.total_steps": epochs * steps,
+            **overrides,
+        }
+        config = config.merge(_nested(settings))
+        (place / "out").mkdir()
+        start = time.perf_counter()
+        nlp = init_nlp(
+            config.interpolate(), use_gpu=0 if method is Method.ner and device != "cpu" else -1
+        )
+        train_loop(nlp, place / "out", use_gpu=-1)
+        seconds = time.perf_counter() - start
+        del nlp
+        best = spacy.load(place / "out" / "model-best")
+        figures: dict[str, Any] = {
+            "set": name,
+            "method": method.value,
+            "recipe": recipe,
+            "variant": variant,
+            "seed": seed,
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "more": more,
+            "settings": overrides,
+            "training_seconds": round(seconds, 1),
+            "dev": score(best, place / "dev.spacy"),
+        }
+        if test:
+            figures["test"] = score(best, place / "test.spacy")
+    run = "-".join(filter(None, [name, method.value, variant, f"seed{seed}"]))
+    write_results(f"quality/{run}", figures, device=device)
+    for split in ("dev", "test"):
+        if split in figures:
+            msg.info(f"{run} {split}: " + _line(figures[split]))
+
+
+@app.command()
+def table(
+    folder: Path = RESULTS / "quality", by_variant: bool = typer.Option(False, help="Levers too")
+) -> None:
+    """Print the means over seeds of all results."""
+    runs: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for path in sorted(folder.glob("*.json")):
+        one = srsly.read_json(path)["figures"]
+        if one["variant"] and not by_variant:
+            continue
+        runs.setdefault((one["set"], one["method"], one["variant"]), []).append(one)
+    rows = []
+    for key, seeds in runs.items():
+        row = [*key, str(len(seeds))]
+        for split, measure in (
+            ("dev", "padellm_f"),
+            ("test", "padellm_f"),
+            ("test", "ents_f"),
+            ("test", "count_accuracy"),
+        ):
+            found = [one[split].get(measure) for one in seeds if split in one]
+            found = [100 * value for value in found if value is not None]
+            spread = f" ± {statistics.stdev(found):.1f}" if len(found) > 1 else ""
+            row.append(f"{statistics.mean(found):.1f}{spread}" if found else "")
+        rows.append(row)
+    header = ("set", "method", "variant", "seeds", "dev padellm_f", "padellm_f", "ents_f", "counts")
+    msg.table(rows, header=header, divider=True)
+
+
+def write_corpora(data: Path, name: str, more: list[str], place: Path, limit: int) -> int:
+    """Write {train,dev,test}.spacy.
+
+    RETURNS (int): Training documents.
+    """
+    lang, definitions = SETS[name]
+    vocab = spacy.blank(lang).vocab
+    known = {s["label"] for record in _read(data / name / "train.jsonl") for s in record["spans"]}
+    n_train = 0
+    for split in ("train", "dev", "test"):
+        docs = [to_doc(record, vocab, lang) for record in _read(data / name / f"{split}.jsonl")]
+        docs = docs[: limit or None]
+        if split == "train":
+            for other in more:
+                docs += list(_borrowed(data, other, vocab, known, definitions))[: limit or None]
+            n_train = len(docs)
+        DocBin(docs=docs, store_user_data=True).to_disk(place / f"{split}.spacy")
+    return n_train
+
+
+def _borrowed(
+    data: Path, name: str, vocab: Any, known: set[str], definitions: dict[str, str]
+) -> Iterator[Doc]:
+    """Documents of another set, for those labels that both have."""
+    lang, _ = SETS[name]
+    records = list(_read(data / name / "train.jsonl"))
+    shared = known & {span["label"] for record in records for span in record["spans"]}
+    for record in records:
+        spans = [span for span in record["spans"] if span["label"] in shared]
+        doc = to_doc({**record, "spans": spans}, vocab, lang)
+        if shared != known:
+            doc.user_data[ANNOTATED_LABELS] = sorted(shared)
+        yield doc
+
+
+def to_doc(record: dict[str, Any], vocab: Any, lang: str) -> Doc:
+    """RETURNS (Doc): A gold document in the source's own tokens (Chinese: characters)."""
+    text = record["text"]
+    if lang == "zh":
+        words, spaces = list(text), [False] * len(text)
+    else:
+        words = text.split(" ")
+        spaces = [True] * (len(words) - 1) + [False]
+    doc = Doc(vocab, words=words, spaces=spaces)
+    found = [doc.char_span(s["start"], s["end"], label=s["label"]) for s in record["spans"]]
+    spans = [span for span in found if span is not None]
+    if doc.text != text or len(spans) < len(found):
+        raise ValueError(f"Gold that does not lie on the source's tokens: {record!r}")
+    doc.set_ents(filter_spans(spans), default="outside")
+    return doc
+
+
+def configuration(
+    lang: str,
+    method: Method,
+    recipe: str,
+    definitions: dict[str, str],
+    base: str,
+    device: str,
+    place: Path,
+) -> Any:
+    """RETURNS (Config): A recipe of this project, or that of spaCy's `ner`, not interpolated."""
+    paths = {"paths.train": str(place / "train.spacy"), "paths.dev": str(place / "dev.spacy")}
+    if method is Method.ner:
+        from spacy_padellm.model.weights import resolve_weights
+
+        folder = str(resolve_weights(base).folder)
+        config = load_config(HERE / "spacy_ner.cfg")
+        return config.merge(_nested({**paths, "nlp.lang": lang, "paths.base": folder}))
+    config = load_config(HERE.parent / "configs" / f"{lang}_{recipe}.cfg")
+    bounds = config["components"]["padellm_ner"]["decoder"]
+    config["components"]["padellm_ner"]["decoder"] = {**bounds, "@misc": DECODERS[method]}
+    config["components"]["padellm_ner"]["prompt"]["label_definitions"] = definitions
+    settings: dict[str, Any] = {
+        **paths,
+        "paths.labels": str(place / "labels.json"),
+        "paths.base": base,
+        f"{COMPONENT}.model.device": device,
+    }
+    for split in ("train", "dev"):
+        settings[f"corpora.{split}.gold_preproc"] = True
+    return config.merge(_nested(settings))
+
+
+def score(nlp: Language, path: Path) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): Scores of a pipeline on a corpus, in [0, 1]."""
+    examples = list(Corpus(path, gold_preproc=True)(nlp))
+    if "padellm_ner" not in nlp.pipe_names:
+        found = nlp.pipe(eg.predicted for eg in examples)
+        for eg, doc in zip(examples, found, strict=True):
+            eg.predicted = doc
+        return _plain(ner_score(examples))
+    from spacy_padellm.evaluation import evaluate
+
+    component = nlp.get_pipe("padellm_ner")
+    assert isinstance(component, PadellmNER)
+    metrics = evaluate(nlp, component, examples, batch_size=512).metrics
+    counts, mentions = metrics["counts"], metrics["mentions"]
+    return {
+        **_plain(metrics),
+        "count_accuracy": counts["accuracy"],
+        "share_under": counts["share_under"],
+        "share_over": counts["share_over"],
+        "not_in_text": mentions["unaligned"]["not_in_text"]["share"],
+        "ece": metrics["calibration"]["ents"]["ece"],
+        "seconds": metrics["speed"]["seconds"],
+    }
+
+
+def _plain(scores: dict[str, Any]) -> dict[str, Any]:
+    return {
+        f"{kind}_{measure}": scores[f"{kind}_{measure}"]
+        for kind in ("padellm", "ents")
+        for measure in ("p", "r", "f")
+    }
+
+
+def _line(scores: dict[str, Any]) -> str:
+    return "  ".join(
+        f"{key} {100 * value:.2f}" for key, value in scores.items() if value is not None
+    )
+
+
+def _read(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.is_file():
+        msg.fail(f"{path} is not there", "Give the folder that holds the sets.", exits=1)
+    yield from srsly.read_jsonl(path)
+
+
+def _parsed(setting: str) -> tuple[str, Any]:
+    key, _, value = setting.partition("=")
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError:
+        return key, value
+
+
+def _nested(settings: dict[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in settings.items():
+        *sections, last = key.split(".")
+        at = nested
+        for section in sections:
+            at = at.setdefault(section, {})
+        at[last] = value
+    return nested
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,61 @@
+"""Write a displaCy page of a trained pipeline's entities in a corpus, gold ones beneath."""
+
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import spacy
+import typer
+from spacy import displacy
+from spacy.tokens import Doc, DocBin
+from wasabi import msg
+
+
+def main(
+    pipeline: Path = typer.Argument(..., help="Trained pipeline"),
+    corpus: Path = typer.Argument(..., help="Gold documents as .spacy file"),
+    html_path: Path = typer.Argument(..., help="Page to write"),
+    limit: int = typer.Option(100, min=1, help="Most documents shown"),
+    batch_size: int = typer.Option(16, min=1, help="Documents decoded together"),
+    gpu_id: int = typer.Option(-1, "--gpu-id", help="GPU to use, -1 for the CPU"),
+) -> None:
+    if gpu_id >= 0:
+        spacy.require_gpu(gpu_id)
+    nlp = spacy.load(pipeline)
+    gold = list(DocBin().from_disk(corpus).get_docs(nlp.vocab))
+    if not gold:
+        msg.fail(f"{corpus} holds no documents", exits=1)
+    shown = gold[:limit]
+    found = nlp.pipe((doc.text for doc in shown), batch_size=batch_size)
+    html_path.parent.mkdir(parents=True, exist_ok=True)
+    html_path.write_text(page(found, shown), encoding="utf8")
+    left_out = f", {len(gold) - len(shown)} more are not shown" if len(gold) > len(shown) else ""
+    msg.good(f"{len(shown)} documents in {html_path}{left_out}")
+
+
+def page(docs: Iterable[Doc], gold: Iterable[Doc]) -> str:
+    """Render documents, each with what was found and, where that differs, what was annotated.
+
+    docs (Iterable[Doc]): Documents with the entities that were found.
+    gold (Iterable[Doc]): The same texts with gold entities.
+    RETURNS (str): A page of HTML.
+    """
+    shown = []
+    for found, annotated in zip(docs, gold, strict=True):
+        shown.append(found)
+        if entities(found) != entities(annotated):
+            annotated.user_data["title"] = "annotated:"
+            shown.append(annotated)
+    with warnings.catch_warnings():
+        # A text without entities is a result here, not a mistake.
+        warnings.filterwarnings("ignore", message=r"\[W006\]")
+        return displacy.render(shown, style="ent", page=True, jupyter=False)
+
+
+def entities(doc: Doc) -> set[tuple[int, int, str]]:
+    """RETURNS (set[tuple[int, int, str]]): (start_char, end_char, label) of each entity."""
+    return {(ent.start_char, ent.end_char, ent.label_) for ent in doc.ents}
+
+
+if __name__ == "__main__":
+    typer.run(main)

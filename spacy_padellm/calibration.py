@@ -1,0 +1,121 @@
+"""Calibration: how far probabilities are from the share of spans that are right."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import fsum
+from typing import Any
+
+N_BINS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """The spans whose probability lies in one interval.
+
+    low (float): Lower bound of the interval; it belongs to it.
+    high (float): Upper bound; it belongs to the last interval only.
+    n (int): Number of spans.
+    probability (float | None): Their mean probability, in [0, 1]; None without spans.
+    accuracy (float | None): The share of them that is right, in [0, 1]; None without spans.
+    """
+
+    low: float
+    high: float
+    n: int
+    probability: float | None
+    accuracy: float | None
+
+    @property
+    def gap(self) -> float:
+        """RETURNS (float): Distance of mean probability and accuracy; 0 without spans."""
+        if self.probability is None or self.accuracy is None:
+            return 0.0
+        return abs(self.probability - self.accuracy)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The calibration of probabilities, each with what came true.
+
+    bins (tuple[Bin, ...]): The reliability table: intervals of equal width from 0 to 1.
+    brier (float | None): Mean squared distance of probability and outcome, in [0, 1] (Brier 1950);
+        None without spans.
+    """
+
+    bins: tuple[Bin, ...]
+    brier: float | None
+
+    @property
+    def n(self) -> int:
+        """RETURNS (int): Number of spans."""
+        return sum(part.n for part in self.bins)
+
+    @property
+    def expected_error(self) -> float | None:
+        """Expected calibration error (Guo et al. 2017, arXiv 1706.04599, eq. 3): the mean over the
+        bins of |accuracy - mean probability|, each weighted by its share of the spans.
+
+        RETURNS (float | None): In [0, 1]; None without spans.
+        """
+        if not self.n:
+            return None
+        return fsum(part.n * part.gap for part in self.bins) / self.n
+
+    def to_dict(self) -> dict[str, Any]:
+        """RETURNS (dict[str, Any]): n, ece, brier and the reliability table, for JSON."""
+        return {
+            "n": self.n,
+            "ece": self.expected_error,
+            "brier": self.brier,
+            "bins": [
+                {
+                    "low": part.low,
+                    "high": part.high,
+                    "n": part.n,
+                    "probability": part.probability,
+                    "accuracy": part.accuracy,
+                }
+                for part in self.bins
+            ],
+        }
+
+
+def calibration(
+    probabilities: Sequence[float], right: Sequence[bool], *, n_bins: int = N_BINS
+) -> Calibration:
+    """Sort probabilities into bins of equal width and compare each bin with what came true.
+
+    probabilities (Sequence[float]): Probability of each span, in [0, 1].
+    right (Sequence[bool]): Whether the span is right, in the same order.
+    n_bins (int): Number of intervals of equal width. A probability on a bound between two belongs
+        to the upper one.
+    RETURNS (Calibration): The reliability table and what follows from it.
+    RAISES (ValueError): Lengths that differ, a number that is no probability, or no bins.
+    """
+    if n_bins < 1:
+        raise ValueError(f"Calibration needs 1 bin or more, not {n_bins}.")
+    if len(probabilities) != len(right):
+        raise ValueError(
+            f"Calibration needs an outcome for each probability, not {len(right)} outcomes for "
+            f"{len(probabilities)} probabilities."
+        )
+    bounds = [i / n_bins for i in range(n_bins + 1)]
+    binned: list[list[tuple[float, bool]]] = [[] for _ in range(n_bins)]
+    for probability, outcome in zip(probabilities, right, strict=True):
+        if not 0.0 <= probability <= 1.0:  # NaN too
+            raise ValueError(f"A probability must be a number from 0 to 1, not {probability!r}.")
+        binned[min(bisect_right(bounds, probability), n_bins) - 1].append((probability, outcome))
+    bins = tuple(_bin(bounds[i], bounds[i + 1], pairs) for i, pairs in enumerate(binned))
+    squares = [(p - outcome) ** 2 for pairs in binned for p, outcome in pairs]
+    return Calibration(bins, fsum(squares) / len(squares) if squares else None)
+
+
+def _bin(low: float, high: float, pairs: Sequence[tuple[float, bool]]) -> Bin:
+    if not pairs:
+        return Bin(low, high, 0, None, None)
+    # fsum: the same sum in whatever order the spans come
+    mean = min(max(fsum(p for p, _ in pairs) / len(pairs), 0.0), 1.0)
+    return Bin(low, high, len(pairs), mean, sum(outcome for _, outcome in pairs) / len(pairs))

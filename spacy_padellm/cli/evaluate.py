@@ -1,0 +1,190 @@
+"""Command `evaluate`: score a pipeline on gold documents."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from wasabi import msg
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.training import Example
+
+    from ..evaluation import Evaluation
+
+
+def evaluate_cli(
+    pipeline: str = typer.Argument(..., help="Pipeline package or folder."),
+    data: Path = typer.Argument(..., help="Gold documents: a .spacy file or a folder of them."),
+    output: Path | None = typer.Option(None, "--output", "-o", help="JSON file for the metrics."),
+    html: Path | None = typer.Option(
+        None, "--html", help="HTML page with plots and the worst documents."
+    ),
+    gpu_id: int = typer.Option(
+        -1,
+        "--gpu-id",
+        "-g",
+        help="GPU to use; -1 leaves the device to the config, and so to the CPU by default.",
+    ),
+    batch_size: int | None = typer.Option(
+        None, "--batch-size", min=1, help="Documents a batch; the pipeline's own if not given."
+    ),
+    component: str | None = typer.Option(
+        None, "--component", help="Which padellm_ner component, if the pipeline has several."
+    ),
+    code: Path | None = typer.Option(
+        None, "--code", "-c", help="Python file with registered functions that it needs."
+    ),
+) -> None:
+    """Score a pipeline's padellm_ner component on gold documents.
+
+    Scores by string and by position, counts, mentions without a place, calibration and speed, in
+    one run of the model. The keys of the JSON file are documented in spacy_padellm.evaluation.
+    """
+    from spacy.cli._util import import_code
+
+    import_code(code)
+    for path in (output, html):
+        _check_writable(path)
+    try:
+        evaluation = run(pipeline, data, gpu_id, batch_size, component)
+    except (OSError, ValueError) as error:
+        msg.fail(f"Can't evaluate '{pipeline}' on {data}", str(error), exits=1)
+    try:
+        if output is not None:
+            import srsly
+
+            srsly.write_json(output, evaluation.metrics)
+            msg.good(f"Wrote the metrics to {output}")
+        if html is not None:
+            from ..report.page import report_html
+
+            html.write_text(report_html(evaluation, data=str(data)), encoding="utf8")
+            msg.good(f"Wrote the page to {html}")
+    except OSError as error:
+        msg.fail("Can't write the results", str(error), exits=1)
+    print_metrics(evaluation.metrics)
+
+
+def run(
+    pipeline: str | Path,
+    data: Path,
+    gpu_id: int = -1,
+    batch_size: int | None = None,
+    component: str | None = None,
+) -> Evaluation:
+    """Load a pipeline and gold documents, and evaluate.
+
+    pipeline (str | Path): Package or folder.
+    data (Path): A .spacy file or a folder of them.
+    gpu_id (int): The GPU; -1 leaves the device to the pipeline's config.
+    batch_size (int | None): Documents a batch; None takes the pipeline's own.
+    component (str | None): Name of the component; None if there is but one.
+    RETURNS (Evaluation): Metrics and outcomes.
+    RAISES (OSError): No such pipeline, base or data.
+    RAISES (ValueError): No gold documents, no such component or GPU, or a document too long.
+    """
+    from spacy.util import load_model
+    from thinc.api import require_gpu
+    from thinc.compat import has_cupy
+
+    from ..evaluation import evaluate, find_component
+    from ..model.progress import progress_bar
+
+    if not data.exists():
+        raise FileNotFoundError(f"There is no {data}. Give a .spacy file or a folder of them.")
+    if gpu_id >= 0 and has_cupy:
+        require_gpu(gpu_id)
+    nlp = load_model(pipeline)
+    ner = find_component(nlp, component)
+    if gpu_id >= 0:  # without CuPy too, and whatever device the config names
+        ner.shim.settings = replace(ner.shim.settings, device=f"cuda:{gpu_id}")
+    examples = read_examples(data, nlp)
+    with progress_bar(len(examples), "docs", "Evaluating", progress=True) as bar:
+        return evaluate(nlp, ner, examples, batch_size=batch_size, progress=bar.update)
+
+
+def read_examples(data: Path, nlp: Language) -> list[Example]:
+    """Read gold documents as spaCy's corpus reader does.
+
+    data (Path): A .spacy file or a folder of them.
+    nlp (Language): Makes the documents to predict.
+    RETURNS (list[Example]): One a document that has tokens, at least one.
+    RAISES (ValueError): No documents, or a file that is none of spaCy's.
+    """
+    from spacy.training import Corpus
+
+    convert = "`python -m spacy padellm convert` makes such files."
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"\[W090\]")  # no file found: said below
+            examples = list(Corpus(data)(nlp))
+    except OSError:
+        raise
+    except Exception as error:  # zlib's, msgpack's and spaCy's own, by what is damaged
+        raise ValueError(
+            f"{data} can't be read as spaCy's binary format (.spacy): {error}. {convert}"
+        ) from error
+    if not examples:
+        raise ValueError(f"{data} holds no documents in .spacy files to evaluate on. {convert}")
+    return examples
+
+
+def print_metrics(metrics: dict[str, Any]) -> None:
+    """Print the main metrics as tables.
+
+    metrics (dict[str, Any]): See `spacy_padellm.evaluation`.
+    """
+    counts, mentions = metrics["counts"], metrics["mentions"]
+    spans = metrics["calibration"]["spans"]
+    msg.table(
+        {
+            "padellm P, R, F": " ".join(_percent(metrics[f"padellm_{kind}"]) for kind in "prf"),
+            "ents P, R, F": " ".join(_percent(metrics[f"ents_{kind}"]) for kind in "prf"),
+            "Exact counts": f"{_percent(counts['accuracy'])} of {counts['n_prompts']} prompts",
+            "Too few, too many": f"{_percent(counts['share_under'])}, "
+            f"{_percent(counts['share_over'])} of them",
+            "Not in the text": f"{_percent(mentions['unaligned']['not_in_text']['share'])} of "
+            f"{mentions['said']} mentions",
+            "Calibration error": f"{_percent(spans['ece'])} over {spans['n']} spans",
+            "Speed": f"{metrics['speed']['documents_per_second'] or 0:.1f} documents a second "
+            f"on {metrics['model']['device']}",
+        },
+        title=metrics["model"]["pipeline"],
+    )
+    by_string, by_place = metrics["padellm_per_type"] or {}, metrics["ents_per_type"] or {}
+    none = {"p": None, "r": None, "f": None}
+    msg.table(
+        [
+            [
+                label,
+                *(_percent(by_string.get(label, none)[kind]) for kind in "prf"),
+                *(_percent(by_place.get(label, none)[kind]) for kind in "prf"),
+            ]
+            for label in sorted(by_string.keys() | by_place.keys())
+        ],
+        header=["", *(f"padellm {k}" for k in "PRF"), *(f"ents {k}" for k in "PRF")],
+        aligns=("l", *"rrrrrr"),
+    )
+    for label in metrics["data"]["labels_not_asked"]:
+        msg.warn(f"The component does not know the label {label!r} of the gold documents")
+
+
+def _check_writable(path: Path | None) -> None:
+    """Fail before the work, not after it."""
+    if path is None:
+        return
+    if path.is_dir():
+        msg.fail(f"Can't write to {path}: it is a folder", "Name a file.", exits=1)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg.fail(f"Can't make the folder {path.parent}", str(error), exits=1)
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"

@@ -1,0 +1,89 @@
+"""Command `merge`: fold a trained adapter into its base, for a pipeline that needs no base."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import typer
+from wasabi import msg
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+    from ..component import PadellmNER
+
+FACTORY = "padellm_ner"
+
+
+def merge_cli(
+    pipeline: str = typer.Argument(..., help="Trained pipeline: a folder or an installed package"),
+    output: Path = typer.Argument(..., help="Folder to write the whole pipeline to"),
+    dtype: str | None = typer.Option(
+        None,
+        "--dtype",
+        help="float32, bfloat16 or float16; else what the pipeline is loaded as: the dtype of its "
+        "config, or float32 on a CPU",
+    ),
+    force: bool = typer.Option(False, "--force", "-F", help="Replace an output folder"),
+) -> None:
+    """Fold a pipeline's LoRA adapter into the base, and save the pipeline with all weights.
+
+    The result is loaded without the base and finds the same entities, but can't be trained on as an
+    adapter: keep the trained pipeline for that.
+    """
+    if output.exists() and not force:
+        msg.fail(f"{output} is there already", "Give another folder, or --force.", exits=1)
+    try:
+        names = merge(pipeline, output, dtype)
+    except (OSError, ValueError) as error:
+        msg.fail(f"Can't merge {pipeline}", str(error), exits=1)
+    size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
+    msg.good(f"Whole pipeline in {output} ({size / 1e6:.0f} MB), merged: {', '.join(names)}")
+
+
+def merge(pipeline: str | Path, output: Path, dtype: str | None = None) -> list[str]:
+    """Fold a pipeline's adapters into their bases, and save it with all weights.
+
+    pipeline (str | Path): A trained pipeline.
+    output (Path): The folder to write.
+    dtype (str | None): Of the weights that are written; None keeps that of the loaded ones.
+    RETURNS (list[str]): Names of the components that were merged.
+    RAISES (ValueError): A pipeline without an adapter; a dtype that does not exist.
+    RAISES (OSError): A pipeline or base that is not there, an output that can't be written.
+    """
+    import spacy
+
+    from ..checkpoint import write_checkpoint
+    from ..model.shim import DTYPES
+
+    if dtype is not None and dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}.")
+    nlp = spacy.load(pipeline)
+    names = with_adapter(nlp)
+    if not names:
+        raise ValueError(
+            f"There is no adapter to merge: none of its components {nlp.component_names} is a "
+            f"{FACTORY} with an adapter. A pipeline of which all weights were trained is whole."
+        )
+    overrides: dict[str, Any] = {}
+    for name in names:
+        model = f"components.{name}.model"
+        overrides |= {f"{model}.save": "whole", f"{model}.adapter": None}
+        if dtype is not None:
+            overrides[f"{model}.dtype"] = dtype
+    whole = spacy.load(pipeline, config=overrides)
+    write_checkpoint(whole.to_disk, output)
+    return names
+
+
+def with_adapter(nlp: Language) -> list[str]:
+    """RETURNS (list[str]): Names of the padellm_ner components, disabled ones too, that have an
+    adapter.
+    """
+    return [
+        name
+        for name, component in nlp.components
+        if nlp.get_pipe_meta(name).factory == FACTORY
+        and cast("PadellmNER", component).shim.saved().files
+    ]

@@ -1,0 +1,102 @@
+"""Docs into .spacy files: one, or a folder of several where one would be too much for memory."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+
+from spacy.tokens import Doc, DocBin
+
+from .formats import SUFFIX
+
+# A DocBin holds about 0.2 kB a token while it is written, whatever the documents' lengths.
+TOKENS_PER_FILE = 1_000_000
+SHARD = re.compile(r"\d{5,}\.spacy")
+
+
+class ShardWriter:
+    """Writes to a temporary place beside the output, and puts it in place when all is written.
+
+    Used as a context manager: what was not finished is removed.
+
+    output (Path): A path that ends in .spacy. With one file's worth of documents it becomes that
+        file; with more a folder of files, which `spacy.Corpus.v1` reads just as well.
+    docs_per_file (int): Most documents of a file.
+    tokens_per_file (int): Tokens after which a file is closed.
+    """
+
+    def __init__(
+        self, output: Path, docs_per_file: int, tokens_per_file: int = TOKENS_PER_FILE
+    ) -> None:
+        if output.suffix != SUFFIX:
+            raise ValueError(f"The output must end in {SUFFIX}, as spaCy reads no other: {output}.")
+        if docs_per_file < 1:
+            raise ValueError(f"A file holds one document at least, not {docs_per_file}.")
+        if output.is_dir() and not all(map(_is_shard, output.iterdir())):
+            raise ValueError(
+                f"{output} is a folder with other things than an earlier output in it. Give "
+                "another path, or remove it."
+            )
+        self.output = output
+        self._docs_per_file = docs_per_file
+        self._tokens_per_file = tokens_per_file
+        self._n_files = 0
+        self._open()
+
+    def __enter__(self) -> ShardWriter:
+        self.output.parent.mkdir(parents=True, exist_ok=True)
+        self._scratch = Path(
+            tempfile.mkdtemp(prefix=f".{self.output.name}.", dir=self.output.parent)
+        )
+        self._made = self._scratch / "made"
+        self._made.mkdir()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def add(self, doc: Doc) -> None:
+        """Add a document; nothing of it is needed afterwards.
+
+        doc (Doc): The document.
+        """
+        self._bin.add(doc)
+        self._tokens += len(doc)
+        if len(self._bin) >= self._docs_per_file or self._tokens >= self._tokens_per_file:
+            self._close()
+
+    def finish(self) -> list[Path]:
+        """Put what was written in place of the output; an earlier one is replaced.
+
+        RETURNS (list[Path]): The files: the output itself, or those in it.
+        """
+        if len(self._bin) or not self._n_files:
+            self._close()
+        names = sorted(path.name for path in self._made.iterdir())
+        made = self._made if len(names) > 1 else self._made / names[0]
+        if self.output.is_dir() or (self.output.exists() and made.is_dir()):
+            os.replace(self.output, self._scratch / "replaced")
+        os.replace(made, self.output)
+        return [self.output / name for name in names] if len(names) > 1 else [self.output]
+
+    def _open(self) -> None:
+        self._bin = DocBin(store_user_data=True)
+        self._tokens = 0
+
+    def _close(self) -> None:
+        self._bin.to_disk(self._made / f"{self._n_files:05d}{SUFFIX}")
+        self._n_files += 1
+        self._open()
+
+
+def _is_shard(path: Path) -> bool:
+    return path.is_file() and SHARD.fullmatch(path.name) is not None

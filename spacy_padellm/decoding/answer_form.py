@@ -1,0 +1,127 @@
+"""How an autoregressive decoder's one answer is written, bounded and read."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..gold import Gold
+from ..model.codec import Codec, one_line
+from ..tree_builder import TreeBuilder
+from .branch import Bounds
+
+Range = tuple[int, int]  # characters, end exclusive
+
+
+@dataclass(frozen=True)
+class Written:
+    """A gold document's answer.
+
+    pieces (tuple[str, ...]): Tokenised apart and joined; the end of the answer is not in it.
+    n_lost (int): Mentions that the form can't hold.
+    """
+
+    pieces: tuple[str, ...]
+    n_lost: int = 0
+
+
+@dataclass(frozen=True)
+class ReadMention:
+    """A mention as it stands in an answer.
+
+    label (str): Its label.
+    text (str): Its text.
+    ranges (tuple[Range, ...]): The characters of the answer that are its text.
+    ended (bool): False if a bound stopped the answer inside it.
+    """
+
+    label: str
+    text: str
+    ranges: tuple[Range, ...]
+    ended: bool = True
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What an answer says.
+
+    mentions (tuple[ReadMention, ...]): Those that are well-formed, in reading order.
+    n_malformed (int): Faults of the form.
+    """
+
+    mentions: tuple[ReadMention, ...]
+    n_malformed: int = 0
+
+
+class AnswerForm(ABC):
+    """One form of answers, for one list of labels.
+
+    In an answer a label is called by the words that the model reads for it, on one line and as the
+    tokenizer gives them back.
+
+    codec (Codec): The tokenizer.
+    names (Mapping[str, str]): For each label what it is called, see `label_names`.
+    RAISES (ValueError): Names that the form can't tell from one another or from itself.
+    """
+
+    cue: str
+
+    def __init__(self, codec: Codec, names: Mapping[str, str]):
+        self.codec = codec
+        self.names = dict(names)
+        self.labels = {name: label for label, name in names.items()}
+        if len(self.labels) < len(self.names):
+            doubles = [label for label, name in names.items() if self.labels[name] != label]
+            raise ValueError(
+                f"The model would read the same words for the labels {doubles} as for others, so "
+                "one answer can't tell them apart. Give each label words of its own in "
+                "label_definitions."
+            )
+
+    @property
+    def question(self) -> str:
+        """RETURNS (str): What asks for the answer, behind the trunk."""
+        return "\n".join(self.names.values()) + self.cue
+
+    @abstractmethod
+    def write(self, gold: Gold) -> Written:
+        """RETURNS (Written): The answer of a gold document, for the form's labels."""
+
+    @abstractmethod
+    def most_tokens(self, texts: Sequence[str], bounds: Bounds) -> list[int]:
+        """RETURNS (list[int]): For each text, the tokens after which a line of its answer is
+        stopped."""
+
+    @abstractmethod
+    def has_ended(self, answer: str) -> bool:
+        """RETURNS (bool): Whether an answer that holds a line break is complete."""
+
+    @abstractmethod
+    def is_full(self, answer: str, bounds: Bounds) -> bool:
+        """RETURNS (bool): Whether an answer that holds a line break says more mentions of a label
+        than the bound."""
+
+    @abstractmethod
+    def read(self, answer: str, text: str, *, ended: bool = True) -> Reading:
+        """Read an answer: keep what is well-formed, count what is not.
+
+        answer (str): What was said, with its end if it is a line break.
+        text (str): The document's text.
+        ended (bool): Whether it came to its end.
+        RETURNS (Reading): What it says.
+        """
+
+
+def label_names(builder: TreeBuilder, labels: Sequence[str]) -> dict[str, str]:
+    """RETURNS (dict[str, str]): For each label what it is called in an answer."""
+    codec = builder.codec
+    described = [one_line(builder.describe(label)) for label in labels]
+    known = map(codec.decode, codec.encode_texts(described))
+    return {label: name.strip() for label, name in zip(labels, known, strict=True)}
+
+
+def one_of(names: Iterable[str]) -> str:
+    """RETURNS (str): A pattern that matches any of the names."""
+    return "|".join(map(re.escape, names))

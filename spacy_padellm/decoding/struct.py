@@ -1,0 +1,117 @@
+"""AutoReg_Struct (arXiv 2402.04838, section 4): one list of all labels and mentions."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from ..gold import Gold
+from ..model.codec import Codec, one_line
+from ..tree_builder import TreeBuilder
+from .answer_form import AnswerForm, Reading, ReadMention, Written, label_names, one_of
+from .autoregressive import AutoregressiveDecoder
+from .branch import Bounds
+
+SEPARATOR = ":"
+
+
+class ListForm(AnswerForm):
+    """A line for each mention, in reading order: its label's name, a colon, a space, the mention.
+    An empty line ends the answer; one about a text without mentions is the empty line alone.
+
+    A colon and a space in a name are no fault, as long as no other name is what precedes them.
+    """
+
+    cue = "\n\n<list>\n"
+
+    def __init__(self, codec: Codec, names: Mapping[str, str]):
+        super().__init__(codec, names)
+        for name in self.labels:
+            for other in self.labels:
+                if other != name and re.match(re.escape(name) + rf"\s*{SEPARATOR}", other):
+                    raise ValueError(
+                        f"In a list, the label read as {other!r} can't be told from a mention of "
+                        f"the label read as {name!r}. Give one of them other words in "
+                        "label_definitions."
+                    )
+        self._line = re.compile(rf"\s*({one_of(self.labels)})\s*{SEPARATOR}(.*)", re.DOTALL)
+
+    def write(self, gold: Gold) -> Written:
+        """RETURNS (Written): The list of a gold document."""
+        pieces: list[str] = []
+        n_lost = 0
+        for start, end, label in gold.spans:
+            mention = one_line(gold.text[start:end]).strip()
+            if mention:
+                # The space is the mention's: most tokenizers have one token for it and a word.
+                pieces += (self.names[label] + SEPARATOR, " " + mention, "\n")
+            else:
+                n_lost += 1
+        return Written(tuple(pieces), n_lost)
+
+    def most_tokens(self, texts: Sequence[str], bounds: Bounds) -> list[int]:
+        """RETURNS (list[int]): Those of the longest name, and of the longest mention with a
+        space."""
+        heads = self.codec.encode_texts([name + SEPARATOR for name in self.labels])
+        return [max(map(len, heads)) + 1 + bounds.max_mention_tokens] * len(texts)
+
+    def has_ended(self, answer: str) -> bool:
+        """RETURNS (bool): Whether there is an empty line."""
+        return answer.startswith("\n") or "\n\n" in answer
+
+    def is_full(self, answer: str, bounds: Bounds) -> bool:
+        """RETURNS (bool): Whether a label has more mentions than the bound; lines that are none
+        count together."""
+        lines = [self._line.fullmatch(line) for _, line in _lines(answer.rpartition("\n")[0])]
+        numbers = Counter(line and line[1] for line in lines)
+        return max(numbers.values(), default=0) > bounds.max_count
+
+    def read(self, answer: str, text: str, *, ended: bool = True) -> Reading:
+        """RETURNS (Reading): The mentions; a line that has no name, separator or mention is a
+        fault."""
+        mentions: list[ReadMention] = []
+        n_malformed = 0
+        for offset, line in _lines(answer):
+            match = self._line.fullmatch(line)
+            mention = match[2].strip() if match else ""
+            if not match or not mention:
+                n_malformed += 1
+                continue
+            start = offset + match.start(2) + match[2].index(mention)
+            place = (start, start + len(mention))
+            cut = not ended and offset + len(line) == len(answer)
+            mentions.append(ReadMention(self.labels[match[1]], mention, (place,), not cut))
+        return Reading(tuple(mentions), n_malformed)
+
+
+class AutoregressiveStructDecoder(AutoregressiveDecoder):
+    """One structured list of all labels and mentions."""
+
+    def form(self, builder: TreeBuilder, labels: Sequence[str]) -> ListForm:
+        """RETURNS (ListForm): The form of answers about these labels."""
+        return ListForm(builder.codec, label_names(builder, labels))
+
+
+def make_autoregressive_struct_decoder(
+    max_count: int = 99, max_mention_tokens: int = 64, batch_tokens: int | None = None
+) -> AutoregressiveStructDecoder:
+    """Registered as `spacy-padellm.autoregressive_struct_decoder.v1` in spaCy's `misc` registry.
+
+    max_count (int): Most mentions of a label of a document; the answer stops at one more.
+    max_mention_tokens (int): Most tokens of a mention; the answer stops at a longer line.
+    batch_tokens (int | None): Most prompt tokens decoded together; None chooses by device.
+    RETURNS (AutoregressiveStructDecoder): The decoder.
+    RAISES (ValueError): A parameter below 1.
+    """
+    return AutoregressiveStructDecoder(max_count, max_mention_tokens, batch_tokens)
+
+
+def _lines(answer: str) -> Iterator[tuple[int, str]]:
+    """YIELDS (tuple[int, str]): Offset and text of each line before the empty one."""
+    offset = 0
+    for line in answer.split("\n"):
+        if not line:
+            return
+        yield offset, line
+        offset += len(line) + 1

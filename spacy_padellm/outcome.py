@@ -1,0 +1,110 @@
+"""What a pipeline made of one gold document: said, scored, right and wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from spacy.tokens import Span
+from spacy.training import Example
+
+from .alignment import Alignment
+from .counting import CountAnswer
+from .decoding.prediction import Prediction
+from .gold import gold_of, is_usable
+from .labels import answers_for
+from .scoring import in_reference
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One document after the whole pipeline.
+
+    example (Example): The gold document, and the predicted one with its entities.
+    prediction (Prediction): What the decoder said.
+    alignment (Alignment): The spans that it gave, and the mentions without a place.
+    """
+
+    example: Example
+    prediction: Prediction
+    alignment: Alignment
+
+    @cached_property
+    def gold(self) -> list[Span]:
+        """RETURNS (list[Span]): The entities of the gold document that it answers for."""
+        reference = self.example.reference
+        return [ent for ent in reference.ents if answers_for(reference, ent.label_)]
+
+    @cached_property
+    def missed(self) -> list[Span]:
+        """RETURNS (list[Span]): Gold entities that are not among the predicted ones."""
+        places = (in_reference(self.example, ent) for ent in self.example.predicted.ents)
+        found = {_key(place) for place in places if place is not None}
+        return [ent for ent in self.gold if _key(ent) not in found]
+
+    @cached_property
+    def wrong(self) -> list[Span]:
+        """RETURNS (list[Span]): Predicted entities that are not among the gold ones; those that
+        the gold document can't judge are left out."""
+        return [ent for ent in self.example.predicted.ents if self.is_right(ent) is False]
+
+    @property
+    def n_errors(self) -> int:
+        """RETURNS (int): Missed and wrong entities."""
+        return len(self.missed) + len(self.wrong)
+
+    def is_right(self, span: Span) -> bool | None:
+        """Whether a span of the predicted document is an entity of the gold one.
+
+        span (Span): The span.
+        RETURNS (bool | None): None where the gold document can't tell (`in_reference`).
+        """
+        place = in_reference(self.example, span)
+        return None if place is None else _key(place) in self._gold_keys
+
+    def counts(self, labels: Sequence[str]) -> list[CountAnswer]:
+        """Said counts beside gold ones.
+
+        labels (Sequence[str]): The component's labels.
+        RETURNS (list[CountAnswer]): One a label that the gold document answers for and the decoder
+            counted. None for a blank text, which no model is asked about, and for a document with
+            tokens whose annotation is missing.
+        """
+        if not is_usable(self.example.reference, labels):
+            return []
+        said = {count.label: count.number for count in self.prediction.counts}
+        mentions = gold_of(self.example.reference, labels).mentions
+        return [
+            CountAnswer(label, len(gold), said[label])
+            for label, gold in mentions.items()
+            if label in said
+        ]
+
+    def scored_spans(self) -> Iterator[tuple[float, bool]]:
+        """YIELDS (tuple[float, bool]): Probability of each span that the component scored, and
+        whether it is right; those that the gold document can't judge are left out."""
+        for one in self.alignment.spans:
+            span = Span(self.example.predicted, one.start, one.end, label=one.label)
+            right = self.is_right(span)
+            if right is not None:
+                yield one.score, right
+
+    def scored_ents(self) -> Iterator[tuple[float, bool]]:
+        """YIELDS (tuple[float, bool]): The same of the spans that became entities."""
+        scores: dict[tuple[int, int, str], float] = {}
+        for one in self.alignment.spans:
+            key = (one.start, one.end, one.label)
+            scores[key] = max(one.score, scores.get(key, 0.0))
+        for ent in self.example.predicted.ents:
+            right = self.is_right(ent)
+            if right is not None and _key(ent) in scores:
+                yield scores[_key(ent)], right
+
+    @cached_property
+    def _gold_keys(self) -> set[tuple[int, int, str]]:
+        return {_key(ent) for ent in self.gold}
+
+
+def _key(span: Span) -> tuple[int, int, str]:
+    return span.start, span.end, span.label_

@@ -1,0 +1,164 @@
+"""Figures of the report: matplotlib's SVG in data URIs, one for light and one for dark screens."""
+
+from __future__ import annotations
+
+import warnings
+from base64 import b64encode
+from collections.abc import Callable
+from functools import partial
+from html import escape
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from .theme import DARK, LIGHT, Theme
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Draw = Callable[["Figure", Theme], None]
+
+
+def reliability_figure(calibration: dict[str, Any]) -> str:
+    """RETURNS (str): HTML of the reliability diagram: share of right spans by probability.
+
+    calibration (dict[str, Any]): As `Calibration.to_dict` gives it.
+    """
+    return _picture(partial(_reliability, calibration), (5.6, 5.2), "Reliability diagram")
+
+
+def confusion_figure(confusion: dict[str, Any]) -> str:
+    """RETURNS (str): HTML of the confusion matrix of counts, shaded by the share of each row.
+
+    confusion (dict[str, Any]): As in `count_scores`.
+    """
+    return _picture(partial(_confusion, confusion), (5.6, 5.2), "Confusion matrix of counts")
+
+
+def labels_figure(scores: dict[str, tuple[float, float]]) -> str:
+    """RETURNS (str): HTML of bars: padellm_f and ents_f of each label.
+
+    scores (dict[str, tuple[float, float]]): Both for each label, in [0, 1].
+    """
+    size = (9.0, 1.1 + 0.5 * max(1, len(scores)))
+    return _picture(partial(_labels, scores), size, "F-scores of each label")
+
+
+def _reliability(calibration: dict[str, Any], figure: Figure, theme: Theme) -> None:
+    bins = [part for part in calibration["bins"] if part["n"]]
+    top, below = figure.subplots(2, 1, sharex=True, height_ratios=[3.6, 1])
+    top.plot([0, 1], [0, 1], color=theme.muted, linestyle=(0, (4, 3)), linewidth=1.2, zorder=2)
+    centres = [(part["low"] + part["high"]) / 2 for part in bins]
+    widths = [(part["high"] - part["low"]) * 0.92 for part in bins]
+    accuracies = [part["accuracy"] for part in bins]
+    top.bar(centres, accuracies, widths, color=theme.first, alpha=0.55, zorder=1)
+    top.scatter(
+        [part["probability"] for part in bins], accuracies, color=theme.second, s=26, zorder=3
+    )
+    top.set(xlim=(0, 1), ylim=(0, 1.03), ylabel="share that is right")
+    if not bins:
+        top.text(0.5, 0.5, "no spans to judge", ha="center", va="bottom", color=theme.muted)
+    below.bar(centres, [part["n"] for part in bins], widths, color=theme.muted, alpha=0.7)
+    for centre, part in zip(centres, bins, strict=True):
+        below.annotate(
+            str(part["n"]),
+            (centre, part["n"]),
+            (0, 2),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+        )
+    below.set(xlabel="probability of the span", ylabel="spans")
+    below.margins(y=0.3)
+
+
+def _confusion(confusion: dict[str, Any], figure: Figure, theme: Theme) -> None:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    matrix, cap = confusion["gold_by_said"], confusion["cap"]
+    shares = [[number / max(1, sum(row)) for number in row] for row in matrix]
+    colours = LinearSegmentedColormap.from_list("shares", [theme.page, theme.first])
+    axes = figure.subplots()
+    axes.imshow(shares, cmap=colours, vmin=0, vmax=1, interpolation="nearest")
+    for gold, row in enumerate(matrix):
+        for said, number in enumerate(row):
+            colour = theme.page if shares[gold][said] > 0.55 else theme.text
+            if number:
+                axes.text(said, gold, str(number), ha="center", va="center", color=colour)
+    ticks = [*map(str, range(cap)), f"{cap}+"]
+    axes.set_xticks(range(cap + 1), ticks)
+    axes.set_yticks(range(cap + 1), ticks)
+    axes.set(xlabel="count that was said", ylabel="gold count")
+    axes.tick_params(length=0)
+
+
+def _labels(scores: dict[str, tuple[float, float]], figure: Figure, theme: Theme) -> None:
+    axes = figure.subplots()
+    for offset, kind, name, colour in (
+        (-0.19, 0, "padellm_f (label and string)", theme.first),
+        (0.19, 1, "ents_f (label and position)", theme.second),
+    ):
+        places = [row + offset for row in range(len(scores))]
+        values = [pair[kind] for pair in scores.values()]
+        axes.barh(places, values, 0.36, color=colour, label=name)
+        for place, value in zip(places, values, strict=True):
+            axes.text(value + 0.008, place, f"{value:.1%}", va="center", fontsize=8)
+    axes.set_yticks(range(len(scores)), [_shorten(label) for label in scores])
+    axes.set(xlim=(0, 1.09), xticks=[0, 0.25, 0.5, 0.75, 1], ylim=(max(1, len(scores)) - 0.5, -0.5))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    _legend_above(axes)
+
+
+def _legend_above(axes: Axes) -> None:
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderaxespad=0.2)
+
+
+def _shorten(label: str, width: int = 32) -> str:
+    return label if len(label) <= width else label[: width - 1] + "…"  # the table has it whole
+
+
+def _picture(draw: Draw, size: tuple[float, float], alt: str) -> str:
+    light, dark = (_data_uri(_svg(draw, size, theme)) for theme in (LIGHT, DARK))
+    return (
+        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
+        f'<img src="{light}" alt="{escape(alt)}"></picture>'
+    )
+
+
+def _svg(draw: Draw, size: tuple[float, float], theme: Theme) -> bytes:
+    """RETURNS (bytes): The drawing as SVG; the same each time, and naming no creator or date."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    settings: Any = {
+        "svg.fonttype": "none",  # the reader's fonts have letters that matplotlib's lack
+        "svg.hashsalt": "spacy-padellm",
+        "text.parse_math": False,  # a label may have dollar signs
+        "font.family": "sans-serif",
+        "font.size": 10,
+        "text.color": theme.text,
+        "axes.labelcolor": theme.text,
+        "axes.edgecolor": theme.line,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "xtick.color": theme.muted,
+        "ytick.color": theme.muted,
+        "xtick.labelcolor": theme.text,
+        "ytick.labelcolor": theme.text,
+        "figure.facecolor": "none",
+        "axes.facecolor": "none",
+        "savefig.facecolor": "none",
+    }
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        # They are only measured with matplotlib's font; the browser draws them with its own.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure, theme)
+        buffer = BytesIO()
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(buffer, format="svg", metadata=nothing)
+    return buffer.getvalue()
+
+
+def _data_uri(svg: bytes) -> str:
+    return f"data:image/svg+xml;base64,{b64encode(svg).decode('ascii')}"

@@ -1,0 +1,60 @@
+"""What a component keeps from update to update."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .gold import Gold
+from .micro_batches import MicroBatches
+from .tree import PromptTree
+
+if TYPE_CHECKING:
+    from .reformulate import Writer
+    from .tree_builder import TreeBuilder
+
+CPU_TOKENS = 4096
+GPU_TOKENS = 32768
+KEPT_TOKENS = 4_000_000  # of gold trees, about 50 bytes each
+
+
+class Training:
+    """Trees of gold documents, which each epoch asks for again, and the size of passes.
+
+    Copies and pickles start anew: nothing of it is state that a pipeline needs.
+    """
+
+    def __init__(self) -> None:
+        self._passes: MicroBatches | None = None
+        self._builder: TreeBuilder | None = None
+        self._trees: dict[Gold, PromptTree] = {}
+        self._room = KEPT_TOKENS
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Training, ())
+
+    def passes(self, budget: int | None, device_type: str) -> MicroBatches:
+        """RETURNS (MicroBatches): Of this budget in tokens, or less where memory ran out."""
+        if self._passes is None:
+            default = CPU_TOKENS if device_type == "cpu" else GPU_TOKENS
+            self._passes = MicroBatches(budget or default)
+        return self._passes
+
+    def trees(self, builder: TreeBuilder, write: Writer, golds: Sequence[Gold]) -> list[PromptTree]:
+        """Gold trees, each written once.
+
+        builder (TreeBuilder): Writes the prompts.
+        write (Writer): The form of the prompts: the paper's, or a decoder's own.
+        golds (Sequence[Gold]): The documents.
+        RETURNS (list[PromptTree]): One tree a document.
+        RAISES (ValueError): A text that is longer than the model's window.
+        """
+        if builder is not self._builder:
+            self._builder, self._trees, self._room = builder, {}, KEPT_TOKENS
+        new = list(dict.fromkeys(gold for gold in golds if gold not in self._trees))
+        written = dict(zip(new, write(builder, new), strict=True))
+        for gold, tree in written.items():
+            if len(tree) <= self._room:
+                self._room -= len(tree)
+                self._trees[gold] = tree
+        return [written[gold] if gold in written else self._trees[gold] for gold in golds]

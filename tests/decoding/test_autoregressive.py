@@ -1,0 +1,321 @@
+"""What both autoregressive decoders share: training prompts, greedy decoding, log-probabilities."""
+
+import math
+
+import numpy as np
+import pytest
+import spacy
+import torch
+from answers import builder_of
+from pipelines import (
+    GOLD,
+    LORA,
+    TEXTS,
+    blank_pipeline,
+    example,
+    found,
+    gold_examples,
+    ner_of,
+    same_annotation,
+    teach,
+)
+from plain_decoding import encode
+
+from spacy_padellm.decoding.augmented import (
+    AutoregressiveAugDecoder,
+    make_autoregressive_aug_decoder,
+)
+from spacy_padellm.decoding.branch import Bounds
+from spacy_padellm.decoding.spoken import Spoken
+from spacy_padellm.decoding.struct import (
+    AutoregressiveStructDecoder,
+    make_autoregressive_struct_decoder,
+)
+from spacy_padellm.gold import Gold
+from spacy_padellm.model.language_model import LanguageModel
+from spacy_padellm.prompts import make_prompt
+from spacy_padellm.tree import NO_TARGET
+from spacy_padellm.tree_builder import TreeBuilder
+
+pytest_plugins = ["pipeline_fixtures"]
+
+DECODERS = [AutoregressiveStructDecoder, AutoregressiveAugDecoder]
+MAKERS = list(zip([make_autoregressive_struct_decoder, make_autoregressive_aug_decoder], DECODERS))
+CUES = {AutoregressiveStructDecoder: "\n\n<list>\n", AutoregressiveAugDecoder: "\n\n<tags>\n"}
+NAMES = {"struct": DECODERS[0], "aug": DECODERS[1]}
+LABELS = ["person", "place"]
+ADA = Gold("Ada\nByron met 北京.", ("PER", "LOC"), ((0, 9, "PER"), (14, 16, "LOC")))
+ANSWERS = {
+    AutoregressiveStructDecoder: "person: Ada Byron\nplace: 北京\n\n",
+    AutoregressiveAugDecoder: "<person>Ada Byron</person> met <place>北京</place>.\n",
+}
+DEFINITIONS = {"PER": "person", "LOC": "place"}
+
+
+@pytest.fixture(params=DECODERS, ids=NAMES)
+def kind(request):
+    return request.param
+
+
+@pytest.mark.parametrize(("make", "made"), MAKERS)
+def test_parameters_are_those_of_the_other_decoders(make, made):
+    assert make() == made(99, 64, None)
+    assert make(max_count=3, max_mention_tokens=4, batch_tokens=5) == made(3, 4, 5)
+    with pytest.raises(ValueError, match="max_count must be an integer from 1, not 0"):
+        make(max_count=0)
+
+
+# --- what is trained ---
+
+
+def target_text(tree, codec):
+    return codec.tokenizer.decode(tree.target[tree.target != NO_TARGET])
+
+
+def test_a_gold_tree_is_one_question_with_its_answer(kind, toy_codec):
+    builder = builder_of(toy_codec, DEFINITIONS)
+    (tree,) = kind().gold_trees(builder, [ADA])
+    assert target_text(tree, toy_codec) == ANSWERS[kind]
+    question = f"text:\nAda\nByron met 北京.\nentity type:\nperson\nplace{CUES[kind]}"
+    assert toy_codec.tokenizer.decode(tree.ids) == question + ANSWERS[kind][:-1]
+    assert tree.position.tolist() == list(range(len(tree)))
+    asked = np.flatnonzero(tree.target != NO_TARGET)
+    assert tree.target[asked][:-1].tolist() == tree.ids[asked[1:]].tolist()
+    assert asked.tolist() == list(range(asked[0], len(tree)))
+    assert tree.target[-1] == toy_codec.end_id
+
+
+def test_decoding_asks_what_was_trained(kind, toy_codec):
+    builder = builder_of(toy_codec, DEFINITIONS)
+    (gold,) = kind().gold_trees(builder, [ADA])
+    (asked,) = kind().ask(builder, [ADA.text], ADA.labels)
+    n = len(asked)
+    assert gold.ids[:n].tolist() == asked.ids.tolist()
+    assert (gold.target[: n - 1] == NO_TARGET).all()
+    assert (gold.target[n - 1 :] != NO_TARGET).all()
+    assert asked.n_targets == 0
+
+
+def test_only_labels_that_a_document_answers_for_are_asked(kind, toy_codec):
+    part = Gold("Bo", ("LOC",), (), complete=False)
+    one, other = kind().gold_trees(builder_of(toy_codec, DEFINITIONS), [part, ADA])
+    assert f"entity type:\nplace{CUES[kind]}" in toy_codec.tokenizer.decode(one.ids)
+    assert target_text(one, toy_codec) == ("\n" if kind is DECODERS[0] else "Bo\n")
+    assert target_text(other, toy_codec) == ANSWERS[kind]
+    assert kind().gold_trees(builder_of(toy_codec), []) == []
+
+
+@pytest.mark.parametrize("option", ["both_ways", "echo", "tag_text"])
+def test_options_of_the_prompt(kind, toy_codec, option):
+    prompt = make_prompt(label_definitions=DEFINITIONS, **{option: True})
+    builder = TreeBuilder(toy_codec, prompt)
+    (tree,) = kind().gold_trees(builder, [ADA])
+    branch = tree.label == 1
+    own = tree.target[branch & (tree.target != NO_TARGET)]
+    assert toy_codec.tokenizer.decode(own) == ANSWERS[kind]
+    assert (tree.horizon > tree.position).any() == (option == "both_ways")
+    assert toy_codec.tokenizer.decode(tree.ids).count("text:\n") == 1 + (option == "echo")
+    assert (tree.target[~branch] != NO_TARGET).any() == (option == "tag_text")
+
+
+def test_loss_is_that_of_a_plain_pass(kind, tiny_model, toy_codec):
+    model = tiny_model("llama")
+    (tree,) = kind().gold_trees(builder_of(toy_codec, DEFINITIONS), [ADA])
+    with torch.inference_mode():
+        logits = model.network(input_ids=torch.tensor(tree.ids)[None]).logits[0]
+        nll = model.nll([tree])
+    asked = np.flatnonzero(tree.target != NO_TARGET)
+    expected = -logits.log_softmax(-1)[asked, tree.target[asked]]
+    torch.testing.assert_close(nll, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_text_longer_than_the_window(kind, toy_codec):
+    builder = builder_of(toy_codec, DEFINITIONS, max_positions=60)
+    with pytest.raises(ValueError, match=r"needs \d+ positions .* the model has 60"):
+        kind().ask(builder, ["x" * 60], ["PER"])
+    with pytest.raises(ValueError, match=r"needs \d+ positions .* the model has 60"):
+        kind().gold_trees(builder, [ADA])
+
+
+# --- what is said ---
+
+
+def plain_prompt(tokenizer, kind, text, names):
+    pieces = ("text:\n", text, "\nentity type:\n", "\n".join(names) + CUES[kind])
+    return encode(tokenizer, *pieces)
+
+
+def answers(kind, model, builder, texts, labels, **bounds):
+    """The answers token by token, as decoding has them."""
+    model.network.eval()
+    decoder = kind(**bounds)
+    trees = decoder.ask(builder, texts, labels)
+    form = decoder.form(builder, labels)
+    limits = Bounds(decoder.max_count, decoder.max_mention_tokens, model.max_positions)
+    return decoder.answer(model, form, trees, form.most_tokens(texts, limits), limits)
+
+
+def check_against_transformers(kind, model, builder, texts, labels, **bounds):
+    """Greedy generation by transformers, text by text, and one pass over all that was said."""
+    network, tokenizer = model.network, model.codec.tokenizer
+    said = answers(kind, model, builder, texts, labels, **bounds)
+    for text, answer in zip(texts, said, strict=True):
+        prompt = plain_prompt(tokenizer, kind, text, labels)
+        ids = torch.tensor([prompt])
+        n = len(answer.ids) + answer.ended
+        with torch.inference_mode():
+            generated = network.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                do_sample=False,
+                max_new_tokens=n,
+                pad_token_id=0,
+            )[0, len(prompt) :].tolist()
+            logits = network(input_ids=torch.tensor([prompt + answer.ids])).logits[0].float()
+        assert generated[: len(answer.ids)] == answer.ids
+        logprobs = logits[len(prompt) - 1 : -1].log_softmax(-1)
+        expected = [float(row[token]) for row, token in zip(logprobs, answer.ids, strict=True)]
+        assert answer.logprobs == pytest.approx(expected, abs=1e-3)
+    return said
+
+
+TINY_TEXTS = ["a", "the longest of all these texts by far", "北京", "in the", "num " * 6]
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen3", "gpt_neo"])
+def test_decoding_is_plain_greedy_decoding(kind, name, tiny_model, toy_builder):
+    """With a KV cache, and anew at each step for a model that takes no path masks."""
+    model = tiny_model(name)
+    assert model.takes_paths == (name != "gpt_neo")
+    said = check_against_transformers(
+        kind, model, toy_builder, TINY_TEXTS, LABELS, max_count=2, max_mention_tokens=4
+    )
+    assert sum(len(one.ids) for one in said) > 40
+    if kind is AutoregressiveAugDecoder:  # the bound of the list's lines is the same for all
+        assert len({len(one.ids) for one in said}) > 2
+
+
+@pytest.mark.weights
+def test_decoding_of_the_default_base_is_plain_greedy_decoding(kind, real_model, real_builder):
+    texts = ["Marie Curie worked in Paris.", "It rained.", "马云出生在杭州。"]
+    said = check_against_transformers(
+        kind, real_model, real_builder, texts, LABELS, max_count=2, max_mention_tokens=6
+    )
+    assert sum(len(one.ids) for one in said) > 10
+
+
+@pytest.mark.parametrize("name", ["mistral", "gemma3_text", "mpt"])
+def test_a_text_does_not_depend_on_its_batch(kind, name, tiny_model, toy_builder):
+    model = tiny_model(name)
+    texts = [*TINY_TEXTS, "", " \n"]
+    bounds = {"max_count": 3, "max_mention_tokens": 5}
+    together = kind(**bounds)(model, toy_builder, texts, LABELS)
+    alone = kind(**bounds, batch_tokens=1)(model, toy_builder, texts[::-1], LABELS)[::-1]
+    for one, other in zip(together, alone, strict=True):
+        assert one.malformed == other.malformed
+        assert one.ended == other.ended
+        assert [(m.label, m.index, m.text) for m in one.mentions] == [
+            (m.label, m.index, m.text) for m in other.mentions
+        ]
+    separate = [
+        answers(kind, model, toy_builder, [text], LABELS, **bounds)[0] for text in TINY_TEXTS
+    ]
+    joined = answers(kind, model, toy_builder, TINY_TEXTS, LABELS, **bounds)
+    for one, other in zip(joined, separate, strict=True):
+        assert one.ids == other.ids
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+
+
+def test_cached_and_recomputed_rows_say_the_same(kind, tiny_network, toy_codec, toy_builder):
+    network = tiny_network("llama")
+    cached, recomputed = (
+        answers(kind, LanguageModel(network, toy_codec, paths), toy_builder, TINY_TEXTS, LABELS)
+        for paths in (True, False)
+    )
+    for one, other in zip(cached, recomputed, strict=True):
+        assert one.ids == other.ids
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+
+
+def test_blank_texts_are_not_asked(kind, tiny_model, toy_builder):
+    for prediction in kind()(tiny_model("llama"), toy_builder, ["", " \n"], LABELS):
+        assert [(count.label, count.number) for count in prediction.counts] == [
+            ("person", 0),
+            ("place", 0),
+        ]
+        assert prediction.mentions == ()
+    assert kind()(tiny_model("llama"), toy_builder, [], LABELS) == []
+
+
+# --- as a component's decoder ---
+
+
+def pipeline(base, name, adapter=LORA):
+    decoder = {"@misc": f"spacy-padellm.autoregressive_{name}_decoder.v1", "max_count": 4}
+    return blank_pipeline(base, adapter, decoder=decoder)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_overfitting_io(tiny_base, tmp_path, name):
+    """Learn by heart, save, load with the same decoder, say the same."""
+    nlp = pipeline(tiny_base, name)
+    losses = teach(nlp, steps=120)
+    assert losses[-1] < 0.05 < losses[0]
+    docs = list(nlp.pipe(TEXTS))
+    assert [found(doc) for doc in docs] == [entities for _, entities in GOLD]
+    scores = nlp.evaluate(gold_examples(nlp))
+    assert scores["ents_f"] == scores["padellm_f"] == pytest.approx(1.0)
+
+    nlp.to_disk(tmp_path / "saved")
+    loaded = spacy.load(tmp_path / "saved")
+    assert ner_of(loaded).decoder == NAMES[name](max_count=4)
+    assert same_annotation(loaded.pipe(TEXTS), docs, 1e-5)
+    check_scores(loaded)
+
+
+def check_scores(nlp):
+    """A mention's log-probabilities are those of the tokens of its text, in one plain pass."""
+    ner = ner_of(nlp)
+    model, kind = ner.shim.load(), type(ner.decoder)
+    tokenizer = model.codec.tokenizer
+    predictions = ner.decode([nlp.make_doc(text) for text in TEXTS])
+    for (text, entities), prediction in zip(GOLD, predictions, strict=True):
+        assert (prediction.malformed, prediction.ended) == (0, True)
+        labels = [label for *_, label in entities]
+        assert [count.number for count in prediction.counts] == [
+            labels.count(label) for label in ner.labels
+        ]
+        assert all(math.isnan(count.logprob) for count in prediction.counts)
+        prompt = plain_prompt(tokenizer, kind, text, ner.labels)
+        (answer,) = answers(kind, model, ner._builder(), [text], ner.labels)
+        with torch.inference_mode():
+            logits = model.network(input_ids=torch.tensor([prompt + answer.ids])).logits[0]
+        rows = logits[len(prompt) - 1 : -1].log_softmax(-1)
+        logprobs = [float(row[token]) for row, token in zip(rows, answer.ids, strict=True)]
+        spoken = Spoken(model.codec, answer.ids).text
+        at = 0
+        assert len(prediction.mentions) == len(entities)
+        for start, end, label in entities:
+            mention = next(m for m in prediction.mentions if text[start:end] == m.text)
+            assert mention.label == label
+            at = spoken.index(mention.text, at)
+            # a token of this tokenizer that holds a letter of a name holds no other letter
+            own = logprobs[at : at + len(mention.text)]
+            assert mention.logprobs == pytest.approx(own, abs=1e-3)
+
+
+@pytest.mark.weights
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_default_base_learns(name):
+    nlp = pipeline("smollm2-135m", name, {"r": 8})
+    ner_of(nlp).cfg["labels"] = ["gadget"]
+    text = "The zorblat Quux hums."
+    gold = [example(nlp, text, [(12, 16, "gadget")])]
+    torch.manual_seed(0)
+    optimizer = nlp.initialize(lambda: gold)
+    optimizer.learn_rate = 3e-3
+    losses = [nlp.update(gold, sgd=optimizer)["padellm_ner"] for _ in range(12)]
+    assert losses[-1] < 0.1 < losses[0]
+    doc = nlp(text)
+    assert found(doc) == [(12, 16, "gadget")]

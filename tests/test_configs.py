@@ -1,0 +1,70 @@
+"""The recipes in configs/: whole, valid, and what they say of training."""
+
+import pytest
+from pipelines import ROOT
+from spacy import util
+from spacy.cli.debug_config import debug_config
+from spacy.cli.init_config import fill_config
+from spacy.util import load_config
+
+CONFIGS = sorted((ROOT / "configs").glob("*.cfg"))
+RECIPES = [
+    path
+    for path in CONFIGS
+    if path.stem in ("en_adapter", "en_full", "en_lora", "zh_full", "zh_lora")
+]
+LANGUAGES = {path.stem: path.stem[:2] for path in RECIPES}
+
+
+def named(paths):
+    return pytest.mark.parametrize("path", paths, ids=lambda path: path.stem)
+
+
+def test_recipes_are_there():
+    assert len(RECIPES) == 5
+
+
+@named(RECIPES)
+def test_nothing_is_left_to_fill(path, tmp_path):
+    """`spacy init fill-config` has nothing to add, to drop or to change."""
+    before, after = fill_config(tmp_path / "filled.cfg", path, silent=True)
+    assert after.to_str() == before.to_str()
+
+
+@named(RECIPES)
+def test_debug_config(path, capsys):
+    """`spacy debug config` finds every section valid, every function registered."""
+    debug_config(path, overrides={})
+    assert "Config is valid" in capsys.readouterr().out
+
+
+@named(CONFIGS)
+def test_pipeline_is_made(path):
+    """Also those that `spacy assemble` reads; weights load later."""
+    nlp = util.load_model_from_config(load_config(path), auto_fill=True)
+    assert nlp.pipe_names == ["padellm_ner"]
+
+
+@named(RECIPES)
+def test_recipe(path):
+    config = load_config(path).interpolate()
+    lang = LANGUAGES[path.stem]
+    component = config["components"]["padellm_ner"]
+    training = config["training"]
+    assert config["nlp"]["lang"] == component["prompt"]["lang"] == lang
+    assert component["labels"] == []  # from the corpus, or from what init labels wrote
+    assert training["before_to_disk"]["@callbacks"] == "spacy-padellm.whole_checkpoints.v1"
+    assert training["optimizer"]["use_averages"] is False
+    assert training["optimizer"]["learn_rate"]["total_steps"] == training["max_steps"]
+    assert training["gpu_allocator"] == "pytorch"
+    assert training["logger"]["@loggers"] == "spacy.ConsoleLogger.v1"
+    weights = {name: w for name, w in training["score_weights"].items() if w}
+    assert weights == {"padellm_f": 1.0}
+    assert "ents_f" in training["score_weights"]
+    adapter = component["model"]["adapter"]
+    kind = path.stem[3:]
+    assert (adapter is None) == (kind == "full")
+    assert isinstance(adapter, dict) == (kind == "lora")
+    assert isinstance(adapter, str) == (kind == "adapter")
+    if lang == "zh":
+        assert config["nlp"]["tokenizer"]["segmenter"] == "char"
