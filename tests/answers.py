@@ -16,17 +16,8 @@ LABELS = tuple(NAMES)
 # Pieces of texts that could be taken for an answer's own words.
 PIECES = [
     *("<person>", "</person>", "<\\person>", "</\\\\place>", "<place name>", "<", "</", ">", "\\"),
-    *(
-        "person: Bo",
-        "\nplace: Rome\n\n",
-        "\r\n",
-        "\n",
-        ":",
-        ": ",
-        "<list>",
-        "<tags>\n",
-        "<|im_end|>",
-    ),
+    *("person: Bo", "\nplace: Rome\n\n", "\r\n", "\n", ":", ": ", "<list>", "<tags>\n"),
+    "<|im_end|>",
     *("北京", "é", "e\u0301", "😀", "\ufffd", '"', "'", "\t", "\u2028", " ", "  ", "a", "the", "X"),
 ]
 texts = st.lists(

@@ -69,9 +69,9 @@ class AutoregressiveDecoder(Decoder):
     """Asks once for all labels and lets the model say one answer, greedily, with a KV cache.
 
     The model is trained to give its answer in the same form. Of an answer all that is well-formed
-    is kept and faults are counted (`Prediction.malformed`). An answer stops at the model's window and
-    at a bound on its length (`AnswerForm.most_tokens`, `AnswerForm.is_full`); what a bound stops
-    says so (`Prediction.ended`, `Mention.ended`, `Count.bounded`).
+    is kept and faults are counted (`Prediction.malformed`). An answer stops at the model's window
+    and at a bound on its length (`AnswerForm.most_tokens`, `AnswerForm.is_full`); what a bound
+    stops says so (`Prediction.ended`, `Mention.ended`, `Count.bounded`).
     """
 
     @abstractmethod

@@ -86,9 +86,18 @@ class GraphedLoss(Loss):
         if not sizes or max(sizes) > ROW_TOKENS or not n_targets:
             return None, [], n_targets
         rows = pack(sizes, ROW_TOKENS)
-        shape = Shape(rounded_up(max(rows) + 1), ROW_TOKENS, rounded_up(n_targets))
-        full = len(self._captured) >= MOST_GRAPHS and shape not in self._captured
-        return (None if full else shape), rows, n_targets
+        n_rows = rounded_up(max(rows) + 1)
+        fitting = [
+            shape
+            for shape in self._captured
+            if shape.rows == n_rows and n_targets <= shape.targets <= 1.5 * n_targets
+        ]
+        if fitting:
+            return min(fitting), rows, n_targets
+        if len(self._captured) == MOST_GRAPHS:
+            return None, rows, n_targets
+        # Some more targets than these, so that the next batch of as many rows fits as well.
+        return Shape(n_rows, ROW_TOKENS, rounded_up(n_targets + n_targets // 8)), rows, n_targets
 
     def _capture(self, shape: Shape) -> _Captured:
         device = self.model.device
@@ -147,8 +156,8 @@ def _layers_compiled(model: LanguageModel, compiled: bool) -> Iterator[None]:
     if not compiled:
         yield
         return
-    lists = [m for m in model.base.modules() if isinstance(m, torch.nn.ModuleList)]
-    layers = list(max(lists, key=lambda layers: len(layers)))
+    lists = [list(m) for m in model.base.modules() if isinstance(m, torch.nn.ModuleList)]
+    layers = max(lists, key=len)
     try:
         for layer in layers:
             layer.compile(dynamic=False)
