@@ -8,7 +8,7 @@ import spacy
 import srsly
 from pipelines import GOLD, ROOT, example
 from spacy.tokens import DocBin
-from weasel import run as weasel_run
+from weasel.cli.run import project_run
 from weasel.util import load_project_config
 
 pytest_plugins = ["pipeline_fixtures"]
@@ -78,7 +78,7 @@ def test_first_command_runs(tmp_path):
     for folder in ("assets", "configs", "scripts"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     (tmp_path / "project.yml").write_text((ROOT / "project.yml").read_text(encoding="utf8"))
-    weasel_run.project_run(tmp_path, "convert")
+    project_run(tmp_path, "convert")
     nlp = spacy.blank("en")
     for part in PARTS:
         docs = list(DocBin().from_disk(tmp_path / f"corpus/{part}.spacy").get_docs(nlp.vocab))

@@ -9,7 +9,7 @@ import torch
 
 from ..model.codec import Codec
 from ..spans import Mention
-from ..tree import COUNT, Paths, PromptTree
+from ..tree import COUNT, TRUNK, Paths, PromptTree
 from .prediction import Count
 
 
@@ -116,6 +116,26 @@ class MentionBranch:
         """RETURNS (Mention): What was said."""
         text = codec.decode(self.ids)
         return Mention(label, self.index, text, tuple(self.logprobs), self.ended)
+
+
+def stop_rambling(branches: Sequence[MentionBranch], trees: Sequence[PromptTree]) -> None:
+    """Stop the mentions of a label that together have said more than the text could hold.
+
+    Mentions are strings of the text, so those of one label come to about the text's length at
+    most, even where some nest: twice the trunk's is far beyond. A model that has learnt nothing
+    says dozens of endless mentions.
+
+    branches (Sequence[MentionBranch]): All mentions of a batch; they are stopped in place.
+    trees (Sequence[PromptTree]): The documents' trees.
+    """
+    said: dict[tuple[int, int], int] = {}
+    for branch in branches:
+        key = (branch.tree, branch.label)
+        said[key] = said.get(key, 0) + len(branch.ids)
+    for branch in branches:
+        trunk = int((trees[branch.tree].label == TRUNK).sum())
+        if branch.open and said[branch.tree, branch.label] > 2 * trunk:
+            branch.open = False
 
 
 def run_paths(tree: int, label: int, mention: int, start: int, length: int) -> Paths:

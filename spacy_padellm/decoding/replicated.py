@@ -8,7 +8,15 @@ from ..model.language_model import LanguageModel
 from ..model.prompt_rows import Run, feed_of
 from ..tree import COUNT, TRUNK, PromptTree
 from ..tree_builder import TreeBuilder
-from .branch import Bounds, MentionBranch, count_branches, run_paths, say_counts, say_mentions
+from .branch import (
+    Bounds,
+    MentionBranch,
+    count_branches,
+    run_paths,
+    say_counts,
+    say_mentions,
+    stop_rambling,
+)
 from .decoder import Decoder, gather
 from .prediction import Prediction
 
@@ -59,12 +67,13 @@ class ReplicatedDecoder(Decoder):
                 paths = paths._replace(horizon=[*prompt.horizon, *paths.horizon[len(prompt) :]])
                 runs.append((len(runs), [*prompt.ids, *tail], paths))
                 mentions.append(MentionBranch(branch.tree, branch.label, k, length))
-        self._say_mentions(model, mentions, runs, bounds)
+        self._say_mentions(model, trees, mentions, runs, bounds)
         return gather(model, trees, counts, mentions)
 
     def _say_mentions(
         self,
         model: LanguageModel,
+        trees: Sequence[PromptTree],
         mentions: Sequence[MentionBranch],
         runs: Sequence[Run],
         bounds: Bounds,
@@ -73,6 +82,7 @@ class ReplicatedDecoder(Decoder):
             return
         rows = model.start_rows(len(runs), max(len(ids) for _, ids, _ in runs) + 8)
         say_mentions(mentions, rows.feed(feed_of(runs)), model.codec, bounds)
+        stop_rambling(mentions, trees)
         while live := [(row, branch) for row, branch in enumerate(mentions) if branch.open]:
             runs = []
             for row, branch in live:
@@ -82,6 +92,7 @@ class ReplicatedDecoder(Decoder):
                 branch.position += 1
             logits = rows.feed(feed_of(runs))
             say_mentions([branch for _, branch in live], logits, model.codec, bounds)
+            stop_rambling(mentions, trees)
 
 
 def make_replicated_decoder(

@@ -16,6 +16,7 @@ from .branch import (
     run_paths,
     say_counts,
     say_mentions,
+    stop_rambling,
 )
 from .decoder import Decoder, gather
 from .prediction import Prediction
@@ -84,6 +85,7 @@ class TreeDecoder(Decoder):
             )
             going_on = {(count.tree, count.label) for count in numbers if count.open}
             mentions += [head for head in heads if (head.tree, head.label) not in going_on]
+            stop_rambling(mentions, trees)
         return gather(model, trees, counts, mentions)
 
     def _fallback(self) -> ReplicatedDecoder:
