@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+from .memory import is_out_of_memory
+
 logger = logging.getLogger(__name__)
 
 
@@ -34,22 +36,19 @@ class MicroBatches:
             try:
                 total += step(first)
             except Exception as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 self._halve([sizes[i] for i in first], error)
                 waiting.insert(0, first)
         return total
 
     def _halve(self, sizes: Sequence[int], error: Exception) -> None:
-        import torch
-
         if len(sizes) == 1:
             raise MemoryError(
                 f"The GPU's memory does not hold the training pass of one document of {sizes[0]} "
                 "prompt tokens. Split long documents, use a LoRA adapter, or a smaller base."
             ) from error
         self.budget = max(sum(sizes) // 2, max(sizes))
-        torch.cuda.empty_cache()
         logger.warning(
             "A training pass of %d tokens did not fit the GPU's memory; from now on passes have "
             "at most %d (update_tokens).",
@@ -64,9 +63,3 @@ def _split(documents: Sequence[int], sizes: Sequence[int], budget: int) -> list[
     return [
         [documents[i] for i in group] for group in batches([sizes[i] for i in documents], budget)
     ]
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    import torch
-
-    return isinstance(error, torch.cuda.OutOfMemoryError)

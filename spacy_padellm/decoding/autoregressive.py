@@ -22,7 +22,7 @@ from ..spans import Mention
 from ..tree import COUNT, Paths, PromptTree
 from ..tree_builder import TreeBuilder
 from .answer_form import AnswerForm
-from .branch import Bounds
+from .branch import Bounds, likeliest
 from .decoder import Decoder
 from .prediction import Count, Prediction
 from .spoken import Spoken
@@ -222,9 +222,7 @@ class _Listener:
         self._breaks: dict[int, bool] = {}
 
     def __call__(self, answers: Sequence[Answer], logits: torch.Tensor) -> None:
-        best, tokens = logits.max(-1)
-        logprobs = (best - logits.logsumexp(-1)).tolist()
-        for answer, token, logprob in zip(answers, tokens.tolist(), logprobs, strict=True):
+        for answer, (token, logprob) in zip(answers, likeliest(logits), strict=True):
             self._take(answer, token, logprob)
 
     def _take(self, answer: Answer, token: int, logprob: float) -> None:

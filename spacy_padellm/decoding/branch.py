@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -11,6 +11,8 @@ from ..model.codec import Codec
 from ..spans import Mention
 from ..tree import COUNT, TRUNK, Paths, PromptTree
 from .prediction import Count
+
+LOGIT_ROWS = 2048
 
 
 @dataclass(frozen=True)
@@ -162,14 +164,16 @@ def say_counts(
     Only digits and the end can be said: whatever the model, a count is a number.
 
     branches (Sequence[CountBranch]): Open branches.
-    logits (torch.Tensor): float32 [branches, vocabulary].
+    logits (torch.Tensor): [branches, vocabulary], of any floating type.
     codec (Codec): For the ids of digits and end.
     bounds (Bounds): Where numbers stop.
     """
     if not branches:
         return
     symbols = torch.tensor([*codec.digit_ids, codec.end_id], device=logits.device)
-    logprobs = (logits[:, symbols] - logits.logsumexp(-1, keepdim=True)).cpu()
+    logprobs = torch.cat(
+        [part[:, symbols] - part.logsumexp(-1, keepdim=True) for part in _in_float32(logits)]
+    ).cpu()
     for branch, row in zip(branches, logprobs, strict=True):
         allowed = row if branch.digits else row[:10]
         symbol = int(allowed.argmax())
@@ -182,14 +186,33 @@ def say_mentions(
     """Let each branch take its likeliest token.
 
     branches (Sequence[MentionBranch]): Open branches.
-    logits (torch.Tensor): float32 [branches, vocabulary].
+    logits (torch.Tensor): [branches, vocabulary], of any floating type.
     codec (Codec): For the ids that end a mention.
     bounds (Bounds): Where mentions stop.
     """
     if not branches:
         return
     ends = frozenset([codec.end_id, codec.tokenizer.eos_token_id])
-    best, tokens = logits.max(-1)
-    logprobs = (best - logits.logsumexp(-1)).tolist()
-    for branch, token, logprob in zip(branches, tokens.tolist(), logprobs, strict=True):
+    for branch, (token, logprob) in zip(branches, likeliest(logits), strict=True):
         branch.say(token, logprob, ends, bounds)
+
+
+def likeliest(logits: torch.Tensor) -> list[tuple[int, float]]:
+    """The likeliest token of each row.
+
+    logits (torch.Tensor): [rows, vocabulary], of any floating type.
+    RETURNS (list[tuple[int, float]]): Token and its natural-log probability.
+    """
+    tokens: list[int] = []
+    logprobs: list[float] = []
+    for part in _in_float32(logits):
+        best, found = part.max(-1)
+        tokens += found.tolist()
+        logprobs += (best - part.logsumexp(-1)).tolist()
+    return list(zip(tokens, logprobs, strict=True))
+
+
+def _in_float32(logits: torch.Tensor) -> Iterator[torch.Tensor]:
+    """A part at a time: many branches times a vocabulary is much memory."""
+    for part in logits.split(LOGIT_ROWS):
+        yield part.float()

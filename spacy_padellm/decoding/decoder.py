@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..gold import Gold
+from ..memory import is_out_of_memory
 from ..model.language_model import LanguageModel
 from ..reformulate import parallel_prompts
 from ..tree import PromptTree
 from ..tree_builder import TreeBuilder
 from .branch import Bounds, CountBranch, MentionBranch
 from .prediction import Count, Prediction
+
+logger = logging.getLogger(__name__)
 
 CPU_BATCH_TOKENS = 2048
 GPU_BATCH_TOKENS = 32768
@@ -67,8 +71,17 @@ class Decoder(ABC):
         )
         bounds = Bounds(self.max_count, self.max_mention_tokens, model.max_positions)
         model.network.eval()
-        for batch in batches([self.work(model, tree) for tree in trees], budget):
-            said = self.decode(model, builder, [trees[i] for i in batch], bounds)
+        waiting = batches([self.work(model, tree) for tree in trees], budget)
+        while waiting:
+            batch = waiting.pop(0)
+            try:
+                said = self.decode(model, builder, [trees[i] for i in batch], bounds)
+            except Exception as error:
+                if len(batch) == 1 or not is_out_of_memory(error):
+                    raise
+                logger.debug("%d documents don't fit the GPU's memory: trying halves", len(batch))
+                waiting[:0] = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+                continue
             for i, prediction in zip(batch, said, strict=True):
                 predictions[asked[i]] = prediction
         return predictions

@@ -76,7 +76,7 @@ def _cached_logits(model: LanguageModel, tree: PromptTree) -> torch.Tensor:
         at = np.flatnonzero((tree.mention == COUNT) == early)
         part = Paths(*(column[at] for column in paths))
         wanted = np.flatnonzero(tree.target[at] != NO_TARGET)
-        found = rows.feed(feed_of([(0, tree.ids[at], part)], wanted))
+        found = rows.feed(feed_of([(0, tree.ids[at], part)], wanted)).float()
         logits.update(zip(at[wanted].tolist(), found, strict=True))
     return torch.stack([logits[i] for i in sorted(logits)])
 

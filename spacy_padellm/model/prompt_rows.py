@@ -36,7 +36,8 @@ class PromptRows(Protocol):
     """Rows of prompts that a decoder feeds."""
 
     def feed(self, feed: Feed) -> torch.Tensor:
-        """RETURNS (torch.Tensor): Logits after the wanted tokens, float32 [wanted, vocabulary]."""
+        """RETURNS (torch.Tensor): Logits after the wanted tokens [wanted, vocabulary],
+        in the network's dtype."""
 
     def forget(self, row: int, tree: int, label: int) -> None:
         """Drop the mention branches of a label; nobody sees them any more."""
@@ -61,7 +62,8 @@ class CachedRows:
         self._keys.tree[:, BIN] = PADDING
 
     def feed(self, feed: Feed) -> torch.Tensor:
-        """RETURNS (torch.Tensor): Logits after the wanted tokens, float32 [wanted, vocabulary]."""
+        """RETURNS (torch.Tensor): Logits after the wanted tokens [wanted, vocabulary],
+        in the network's dtype."""
         counts = np.bincount(feed.row, minlength=len(self._used))
         order = np.argsort(feed.row, kind="stable")
         first = np.cumsum(counts) - counts
@@ -85,7 +87,7 @@ class CachedRows:
         key_paths = Paths(*(part[:, :used] for part in self._keys))
         wanted = self._model.tensor(feed.row[feed.wanted] * shape[1] + column[feed.wanted])
         with torch.inference_mode():
-            return self._model.logits(ids, query, key_paths, wanted, self._cache).float()
+            return self._model.logits(ids, query, key_paths, wanted, self._cache)
 
     def forget(self, row: int, tree: int, label: int) -> None:
         """Drop the mention branches of a label; nobody sees them any more."""
@@ -124,7 +126,8 @@ class RecomputedRows:
         self._ids: list[list[int]] = [[] for _ in range(n_rows)]
 
     def feed(self, feed: Feed) -> torch.Tensor:
-        """RETURNS (torch.Tensor): Logits after the wanted tokens, float32 [wanted, vocabulary]."""
+        """RETURNS (torch.Tensor): Logits after the wanted tokens [wanted, vocabulary],
+        in the network's dtype."""
         ends = np.empty(len(feed.row), dtype=np.int64)
         for i, (row, token) in enumerate(zip(feed.row, feed.ids, strict=True)):
             self._ids[row].append(int(token))
@@ -132,7 +135,7 @@ class RecomputedRows:
         rows, where = np.unique(feed.row[feed.wanted], return_inverse=True)
         sequences = [self._ids[row] for row in rows]
         with torch.inference_mode():
-            return self._model.plain_logits(sequences, where, ends[feed.wanted]).float()
+            return self._model.plain_logits(sequences, where, ends[feed.wanted])
 
     def forget(self, row: int, tree: int, label: int) -> None:
         """RAISES (ValueError): Always: a row holds one prompt, which has no branches."""
