@@ -5,6 +5,8 @@ python benchmarks/quality.py table
 """
 
 import json
+import os
+import shutil
 import statistics
 import tempfile
 import time
@@ -122,11 +124,13 @@ def train(
         }
         config = config.merge(_nested(settings))
         (place / "out").mkdir()
+        # spaCy's own components need CuPy for a GPU; `padellm_ner` is told its device.
+        gpu = 0 if method is Method.ner and device != "cpu" else -1
+        if gpu == 0:
+            spacy.require_gpu(gpu)
         start = time.perf_counter()
-        nlp = init_nlp(
-            config.interpolate(), use_gpu=0 if method is Method.ner and device != "cpu" else -1
-        )
-        train_loop(nlp, place / "out", use_gpu=-1)
+        nlp = init_nlp(config.interpolate(), use_gpu=gpu)
+        train_loop(nlp, place / "out", use_gpu=gpu)
         seconds = time.perf_counter() - start
         del nlp
         best = spacy.load(place / "out" / "model-best")
@@ -245,10 +249,8 @@ def configuration(
     """RETURNS (Config): A recipe of this project, or that of spaCy's `ner`, not interpolated."""
     paths = {"paths.train": str(place / "train.spacy"), "paths.dev": str(place / "dev.spacy")}
     if method is Method.ner:
-        from spacy_padellm.model.weights import resolve_weights
-
-        folder = str(resolve_weights(base).folder)
         config = load_config(HERE / "spacy_ner.cfg")
+        folder = str(_without_vocab_file(base, place / "base"))
         return config.merge(_nested({**paths, "nlp.lang": lang, "paths.base": folder}))
     config = load_config(HERE.parent / "configs" / f"{lang}_{recipe}.cfg")
     bounds = config["components"]["padellm_ner"]["decoder"]
@@ -263,6 +265,18 @@ def configuration(
     for split in ("train", "dev"):
         settings[f"corpora.{split}.gold_preproc"] = True
     return config.merge(_nested(settings))
+
+
+def _without_vocab_file(base: str, place: Path) -> Path:
+    """The base with a tokenizer class that has no `vocab_file`, which spacy-transformers opens."""
+    from spacy_padellm.model.weights import resolve_weights
+
+    shutil.copytree(resolve_weights(base).folder, place, copy_function=os.symlink)
+    path = place / "tokenizer_config.json"
+    settings = json.loads(path.read_text("utf8"))
+    path.unlink()
+    path.write_text(json.dumps({**settings, "tokenizer_class": "PreTrainedTokenizerFast"}), "utf8")
+    return place
 
 
 def score(nlp: Language, path: Path) -> dict[str, Any]:
