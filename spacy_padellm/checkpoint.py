@@ -12,12 +12,16 @@ until that is on the disk, and then takes the place of X:
   back; the next save does so first.
 
 Whatever lies in `X.tmp` after a kill is nobody's: the next save removes it.
+
+Where training stops by an error, such as a loss that is not a number, model-last stays the
+checkpoint that was evaluated last.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import logging
 import os
 import shutil
 import sys
@@ -27,8 +31,11 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from spacy.language import Language
+from spacy.training.loop import DIR_MODEL_LAST
 
 from .model.store import flush
+
+logger = logging.getLogger(__name__)
 
 RENAME_EXCHANGE = 2  # linux/fs.h
 AT_FDCWD = -100  # fcntl.h: paths are relative to the working directory
@@ -49,14 +56,37 @@ def make_whole_checkpoints() -> Callable[[Language], Language]:
 
 
 def save_whole_checkpoints(nlp: Language) -> Language:
-    """Let a pipeline's `to_disk` put a whole folder in place, or leave what was there.
+    """Let a pipeline's `to_disk` put a whole folder in place, or leave what was there: where the
+    save fails, and where training stops by an error.
 
     nlp (Language): The pipeline; the same one may be given again.
     RETURNS (Language): The pipeline.
     """
     if not isinstance(vars(nlp).get("to_disk"), partial):
-        nlp.to_disk = partial(write_checkpoint, nlp.to_disk)  # type: ignore[method-assign]
+        outer = sys.exc_info()[1]  # of a caller that trains while it handles an error
+        nlp.to_disk = partial(_write_or_keep, nlp.to_disk, outer)  # type: ignore[method-assign]
     return nlp
+
+
+def _write_or_keep(
+    to_disk: Callable[..., None],
+    outer: BaseException | None,
+    path: str | Path,
+    *,
+    exclude: Iterable[str] = (),
+) -> None:
+    """Write a checkpoint, but keep the last one of a training that stops by an error.
+
+    spaCy then saves model-last once more, in a `finally`: weights that nobody has evaluated, and
+    that may be what made the loss not a number.
+    """
+    place = Path(path)
+    error = sys.exc_info()[1]
+    stopped = error is not outer and isinstance(error, Exception)  # Ctrl+C is no fault
+    if stopped and place.name == DIR_MODEL_LAST and place.exists():
+        logger.warning("%s is kept as it was saved after its evaluation.", place)
+    else:
+        write_checkpoint(to_disk, place, exclude=exclude)
 
 
 def write_checkpoint(

@@ -1,4 +1,4 @@
-"""Runs `spacy train` in processes that die while they save, and prints as JSON what they left.
+"""Runs `spacy train` in processes that die, and prints as JSON what they left.
 
 python tests/killed_training.py CONFIG FOLDER
 
@@ -6,19 +6,21 @@ Each run is a fork, so that the libraries are imported once. A run notes the dig
 checkpoint that `nlp.to_disk` finished: a folder with another digest is half of one, or of two.
 """
 
+import errno
 import hashlib
 import json
 import os
-import random
 import resource
 import shutil
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
-RANDOM_KILLS = 5
-SAVING = 0.1  # seconds that a slowed-down save takes, about
+# Of the parts that a save writes: tokenizer, meta, config, the component's cfg and adapter, …
+KILLS_AFTER_PARTS = (1, 2, 4, 5)
+KILLS_AFTER_SECONDS = (0.0, 0.02, 0.07)  # by another process, wherever the training then is
 TIMEOUT = 60
 
 
@@ -29,15 +31,24 @@ def main(config, folder):
 
     torch.set_num_threads(1)  # a fork of more threads would hang
     init_nlp(load_config(config))  # everything is imported before the first fork
-    moments = random.Random(0)
-    report = {
-        f"killed {number}": run(config, folder / f"killed{number}", kill_after=kill_after)
-        for number, kill_after in enumerate(moments.uniform(0, SAVING) for _ in range(RANDOM_KILLS))
-    }
+    report = {}
+    for parts in KILLS_AFTER_PARTS:
+        prepare = partial(die_in_save, parts)
+        report[f"killed after {parts} parts"] = run(
+            config, folder / f"parts{parts}", prepare=prepare
+        )
+    for number, seconds in enumerate(KILLS_AFTER_SECONDS):
+        report[f"killed at moment {number}"] = run(
+            config, folder / f"moment{number}", kill_after=seconds
+        )
     report["killed without the callback"] = run(
-        config, folder / "plain", kill_after=SAVING / 2, callback=False
+        config, folder / "plain", prepare=partial(die_in_save, 4), callback=False
     )
-    report["killed in the copy to model-best"] = run(config, folder / "best", prepare=die_in_copy)
+    for name, place, stop in [
+        ("killed in the copy to model-best", "best", die),
+        ("disk full in the copy to model-best", "fullbest", no_space),
+    ]:
+        report[name] = run(config, folder / place, prepare=partial(stop_copy, stop))
     report["disk full"] = run(config, folder / "full", prepare=fill_disk)
     print(json.dumps(report))
 
@@ -58,10 +69,7 @@ def run(config, output, *, kill_after=None, callback=True, prepare=lambda: None)
         finally:
             os._exit(1)
     if kill_after is not None:
-        meta = output / ("model-last.tmp" if callback else "model-last") / "meta.json"
         wait_until(lambda: len(digests(output)) >= 3, child)
-        before_save = stamp(meta)
-        wait_until(lambda: stamp(meta) not in (None, before_save), child)
         time.sleep(kill_after)
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
@@ -75,42 +83,66 @@ def run(config, output, *, kill_after=None, callback=True, prepare=lambda: None)
 
 
 def train(config, output, callback):
-    from spacy import util
     from spacy.cli.train import train
     from spacy.language import Language
 
-    to_disk, write = Language.to_disk, util.to_disk
+    to_disk = Language.to_disk
 
     def noted_to_disk(self, path, **options):
         to_disk(self, path, **options)
         with (output / "digests.txt").open("a") as file:
             file.write(digest(path) + "\n")
 
-    def slow_write(path, writers, exclude):
-        for name, writer in writers.items():
-            write(path, {name: writer}, exclude)
-            time.sleep(0.01)
-
-    Language.to_disk, util.to_disk = noted_to_disk, slow_write
+    Language.to_disk = noted_to_disk
     train(config, output, overrides={} if callback else {"training.before_to_disk": None})
 
 
-def die_in_copy():
-    copy = shutil.copy2
-    left = 40  # files: one model-best is copied whole, another is not
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
 
-    def copy_or_die(*arguments, **options):
+
+def die_in_save(parts):
+    """In the third save, when so many parts of it are written."""
+    from spacy import util
+    from spacy.language import Language
+
+    to_disk, write, written = Language.to_disk, util.to_disk, []
+
+    def counted_to_disk(self, path, **options):
+        written.append(0)
+        to_disk(self, path, **options)
+
+    def write_or_die(path, writers, exclude):
+        for name, writer in writers.items():
+            write(path, {name: writer}, exclude)
+            written[-1] += 1
+            if len(written) == 3 and written[-1] == parts:
+                die()
+
+    Language.to_disk, util.to_disk = counted_to_disk, write_or_die
+
+
+def no_space():
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def stop_copy(stop):
+    """One model-best is copied whole, the next one stops at one of its files."""
+    copy = shutil.copy2
+    left = 40
+
+    def copy_or_stop(*arguments, **options):
         nonlocal left
         left -= 1
         if not left:
-            os.kill(os.getpid(), signal.SIGKILL)
+            stop()
         return copy(*arguments, **options)
 
     copytree = shutil.copytree
 
     def copy_tree(source, target, *arguments, **options):
         if not arguments and not options:  # spaCy's call, not the one for a folder inside
-            options = {"copy_function": copy_or_die}
+            options = {"copy_function": copy_or_stop}
         return copytree(source, target, *arguments, **options)
 
     shutil.copytree = copy_tree
@@ -143,14 +175,6 @@ def digest(folder):
         total.update(str(path.relative_to(folder)).encode())
         total.update(path.read_bytes() if path.is_file() else b"")
     return total.hexdigest()
-
-
-def stamp(path):
-    """When a file was written, None if it is not there: the second one that a save writes."""
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:
-        return None
 
 
 def wait_until(done, child):

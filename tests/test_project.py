@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 import spacy
 import srsly
 from pipelines import GOLD, ROOT, example
 from spacy.tokens import DocBin
+from weasel.cli.document import project_document
 from weasel.cli.run import project_run
 from weasel.util import load_project_config
 
@@ -55,6 +57,14 @@ def test_workflow_runs_all_commands_in_order():
         assert command["help"]
 
 
+@cache
+def help_page(*program):
+    done = subprocess.run(
+        [*program, "--help"], capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_commands_and_options_exist(name):
     """Each script line names a command with the options it gives."""
@@ -66,11 +76,34 @@ def test_commands_and_options_exist(name):
             program = [sys.executable, *words[1:end]]
         else:
             program = [sys.executable, str(ROOT / words[1])]
-        page = subprocess.run(
-            [*program, "--help"], capture_output=True, text=True, timeout=60, check=True
-        ).stdout
+        page = help_page(*program)
         options = {word for word in words if word.startswith("--") and "." not in word}
         assert options <= set(page.replace(",", " ").split()), line
+
+
+def test_documentation_is_up_to_date(tmp_path):
+    """PROJECT.md is what `spacy project document . --output PROJECT.md --no-emoji` writes."""
+    project_document(ROOT, tmp_path / "PROJECT.md", no_emoji=True)
+    rendered = (tmp_path / "PROJECT.md").read_text(encoding="utf8")
+    assert (ROOT / "PROJECT.md").read_text(encoding="utf8") == rendered
+
+
+def test_variables_of_the_command_line():
+    """`--vars.config en_lora --vars.gpu_id 0` reach the commands."""
+    overrides = {"vars.config": "en_lora", "vars.gpu_id": 0, "vars.max_steps": 5}
+    commands = load_project_config(ROOT, overrides=overrides)["commands"]
+    (line,) = next(command["script"] for command in commands if command["name"] == "train")
+    for words in ("configs/en_lora.cfg", "--gpu-id 0", "--training.max_steps 5"):
+        assert words in line
+
+
+def test_outputs_are_not_for_git():
+    """What a run writes lies in folders that .gitignore names."""
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf8").split()
+    for command in COMMANDS.values():
+        for path in (*command.get("outputs", []), *command.get("outputs_no_cache", [])):
+            assert f"/{path.split('/')[0]}/" in ignored
+    assert "/project.lock" in ignored
 
 
 def test_first_command_runs(tmp_path):
