@@ -22,11 +22,14 @@ class Bounds:
     max_count (int): Mentions asked for a label of a document.
     max_mention_tokens (int): Tokens of a mention.
     max_positions (int | None): Positions of the model.
+    count_slack (float | None): The number is the largest k with P(count >= k) above it; None for
+        the likeliest number.
     """
 
     max_count: int
     max_mention_tokens: int
     max_positions: int | None
+    count_slack: float | None = None
 
 
 @dataclass
@@ -175,9 +178,27 @@ def say_counts(
         [part[:, symbols] - part.logsumexp(-1, keepdim=True) for part in _in_float32(logits)]
     ).cpu()
     for branch, row in zip(branches, logprobs, strict=True):
-        allowed = row if branch.digits else row[:10]
-        symbol = int(allowed.argmax())
+        if branch.digits:
+            symbol = int(row.argmax())
+        elif bounds.count_slack is None:
+            symbol = int(row[:10].argmax())
+        else:
+            symbol = _hedged_digit(row[:10], bounds.count_slack)
         branch.say(symbol, float(row[symbol]), bounds)
+
+
+def _hedged_digit(logprobs: torch.Tensor, slack: float) -> int:
+    """The largest number whose P(count >= number) is above the slack.
+
+    A first digit stands for its number: larger numbers that begin with it count as it does.
+
+    logprobs (torch.Tensor): float32 [10], of the first digit.
+    slack (float): Between 0 and 1.
+    RETURNS (int): The digit.
+    """
+    at_least = logprobs.softmax(0).flip(0).cumsum(0).flip(0)
+    at_least[0] = 1.0  # rounding must not leave none
+    return int((at_least > slack).nonzero().max())
 
 
 def say_mentions(

@@ -30,11 +30,15 @@ class Decoder(ABC):
     max_mention_tokens (int): Most tokens of a mention.
     batch_tokens (int | None): Most prompt tokens decoded together; None chooses by device. A
         single document is never split.
+    count_slack (float | None): Hedges the counts: a label has as many mentions as the largest k
+        with P(count >= k) above this, between 0 and 1. Below 0.5 finds more mentions, less precisely.
+        None takes the likeliest number, as the paper does. Decoders that say no counts ignore it.
     """
 
     max_count: int = 99
     max_mention_tokens: int = 64
     batch_tokens: int | None = None
+    count_slack: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_count", "max_mention_tokens", "batch_tokens"):
@@ -43,6 +47,12 @@ class Decoder(ABC):
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"The decoder's {name} must be an integer from 1, not {value!r}.")
+        slack = self.count_slack
+        if slack is not None and not (isinstance(slack, float) and 0 < slack < 1):
+            raise ValueError(
+                "The decoder's count_slack must be null or a probability between 0 and 1, "
+                f"not {slack!r}."
+            )
 
     def __call__(
         self,
@@ -69,7 +79,9 @@ class Decoder(ABC):
         budget = self.batch_tokens or (
             CPU_BATCH_TOKENS if model.device.type == "cpu" else GPU_BATCH_TOKENS
         )
-        bounds = Bounds(self.max_count, self.max_mention_tokens, model.max_positions)
+        bounds = Bounds(
+            self.max_count, self.max_mention_tokens, model.max_positions, self.count_slack
+        )
         model.network.eval()
         waiting = batches([self.work(model, tree) for tree in trees], budget)
         while waiting:

@@ -96,14 +96,19 @@ class ReplicatedDecoder(Decoder):
 
 
 def make_replicated_decoder(
-    max_count: int = 99, max_mention_tokens: int = 64, batch_tokens: int | None = None
+    max_count: int = 99,
+    max_mention_tokens: int = 64,
+    batch_tokens: int | None = None,
+    count_slack: float | None = None,
 ) -> ReplicatedDecoder:
     """Registered as `spacy-padellm.replicated_decoder.v1` in spaCy's `misc` registry.
 
     max_count (int): Most mentions asked for a label of a document.
     max_mention_tokens (int): Most tokens of a mention.
     batch_tokens (int | None): Most prompt tokens decoded together; None chooses by device.
+    count_slack (float | None): Between 0 and 1: a label has as many mentions as the largest k with
+        P(count >= k) above it. None takes the likeliest number, as the paper does.
     RETURNS (ReplicatedDecoder): The decoder.
-    RAISES (ValueError): A parameter below 1.
+    RAISES (ValueError): A parameter out of its range.
     """
-    return ReplicatedDecoder(max_count, max_mention_tokens, batch_tokens)
+    return ReplicatedDecoder(max_count, max_mention_tokens, batch_tokens, count_slack)
