@@ -31,7 +31,7 @@ class Decoder(ABC):
     batch_tokens (int | None): Most prompt tokens decoded together; None chooses by device. A
         single document is never split.
     count_slack (float | None): Hedges the counts: a label has as many mentions as the largest k
-        with P(count >= k) above this, between 0 and 1. Below 0.5 finds more mentions, less precisely.
+        with P(count >= k) above this, between 0 and 1. Less finds more mentions, less precisely.
         None takes the likeliest number, as the paper does. Decoders that say no counts ignore it.
     """
 
