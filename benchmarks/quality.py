@@ -104,7 +104,9 @@ def train(
     device: str = "cpu",
     limit: int = typer.Option(0, help="Documents of each split; 0 for all"),
     evaluations: int = typer.Option(5, help="Evaluations on dev, at even distances"),
-    slack: list[float] = typer.Option([], help="Further values of count_slack, chosen on dev"),
+    variation: list[str] = typer.Option(
+        [], "--try", help="Settings of the decoder, chosen on dev: key=value,key=value"
+    ),
     test: bool = typer.Option(True, help="Score the test set too, not the dev set alone"),
 ) -> None:
     """Train on a set, choose the best epoch on dev, score dev and test."""
@@ -117,9 +119,10 @@ def train(
         config = configuration(lang, method, recipe, definitions, base, device, place)
         settings = {
             "system.seed": seed,
-            "training.max_epochs": epochs,
+            # By steps, not by epochs, so that the last step is evaluated.
+            "training.max_epochs": 0,
             "training.max_steps": epochs * steps,
-            "training.eval_frequency": max(1, epochs * steps // evaluations),
+            "training.eval_frequency": -(-epochs * steps // evaluations),
             "training.patience": 0,
             "training.batcher.size": batch_size,
             "training.optimizer.learn_rate.total_steps": epochs * steps,
@@ -151,19 +154,25 @@ def train(
             "training_seconds": round(seconds, 1),
             "dev": score(best, place / "dev.spacy"),
         }
-        if slack:
-            hedged = {one: score(_hedged(best, one), place / "dev.spacy") for one in slack}
-            figures["dev_hedged"] = {str(one): found for one, found in hedged.items()}
+        if variation:
+            plain = decoder_of(best)
+            found = {}
+            for one in variation:
+                set_decoder(best, replace(plain, **dict(_parsed(s) for s in one.split(","))))
+                found[one] = score(best, place / "dev.spacy")
+                msg.info(f"{one} dev: {_line(found[one])}")
+            figures["dev_tried"] = found
+            chosen = max(found, key=lambda one: found[one]["padellm_f"])
             if test:
-                one = max(slack, key=lambda one: hedged[one]["padellm_f"])
-                found = score(_hedged(best, one), place / "test.spacy")
-                figures["test_hedged"] = {"count_slack": one, **found}
-            _hedged(best, None)
+                set_decoder(best, replace(plain, **dict(_parsed(s) for s in chosen.split(","))))
+                tried = score(best, place / "test.spacy")
+                figures["test_tried"] = {"decoder": chosen, **tried}
+            set_decoder(best, plain)
         if test:
             figures["test"] = score(best, place / "test.spacy")
     run = "-".join(filter(None, [name, method.value, variant, f"seed{seed}"]))
     write_results(f"quality/{run}", figures, device=device)
-    for split in ("dev", "test", "test_hedged"):
+    for split in ("dev", "test", "test_tried"):
         if split in figures:
             msg.info(f"{run} {split}: " + _line(figures[split]))
 
@@ -307,11 +316,14 @@ def _skip_first_evaluation(nlp: Language) -> None:
     nlp.evaluate = skip  # type: ignore[method-assign]
 
 
-def _hedged(nlp: Language, slack: float | None) -> Language:
-    component = nlp.get_pipe("padellm_ner")
-    assert isinstance(component, PadellmNER)
-    component.decoder = replace(component.decoder, count_slack=slack)
-    return nlp
+def decoder_of(nlp: Language) -> Any:
+    """RETURNS (Decoder): The decoder of a pipeline's `padellm_ner`."""
+    return nlp.get_pipe("padellm_ner").decoder  # type: ignore[attr-defined]
+
+
+def set_decoder(nlp: Language, decoder: Any) -> None:
+    """Let a pipeline's `padellm_ner` decode in another way."""
+    nlp.get_pipe("padellm_ner").decoder = decoder  # type: ignore[attr-defined]
 
 
 def score(nlp: Language, path: Path) -> dict[str, Any]:
@@ -349,7 +361,9 @@ def _plain(scores: dict[str, Any]) -> dict[str, Any]:
 
 def _line(scores: dict[str, Any]) -> str:
     return "  ".join(
-        f"{key} {100 * value:.2f}" for key, value in scores.items() if value is not None
+        f"{key} {100 * value:.2f}"
+        for key, value in scores.items()
+        if isinstance(value, float) and key != "seconds"
     )
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from .model.codec import Codec
 from .prompts import NUMBER, Prompt
-from .tree import COUNT, NO_TARGET, TRUNK, PromptTree
+from .tags import Tags
+from .tree import COUNT, NO_TARGET, TRUNK, Ints, PromptTree
 
 
 class TreeBuilder:
@@ -31,6 +32,7 @@ class TreeBuilder:
         self._number = codec.encode(NUMBER)
         self._count_heads: dict[str, list[int]] = {}
         self._mention_heads: dict[int, list[int]] = {}
+        self._tags = Tags(codec, self.count_head)
 
     def describe(self, label: str) -> str:
         """RETURNS (str): What the model reads for a label."""
@@ -48,6 +50,20 @@ class TreeBuilder:
         if index not in self._mention_heads:
             self._mention_heads[index] = self.codec.encode(self._prompt.mention_head(index))
         return self._mention_heads[index]
+
+    def tag_symbols(self, labels: Sequence[str]) -> list[int] | None:
+        """RETURNS (list[int] | None): Tokens that the text's tags are said with (`Tags.symbols`);
+        None where the prompt has no tags."""
+        return self._tags.symbols(labels) if self._prompt.tag_text else None
+
+    def text_places(self, tree: PromptTree) -> Ints:
+        """RETURNS (Ints): Indices of the text's tokens in a tree; of an echoed text, the second."""
+        end = int((tree.label == TRUNK).sum()) - len(self._after)
+        if self._prompt.echo:
+            n_tokens = (end - len(self._before) - len(self._again)) // 2
+        else:
+            n_tokens = end - len(self._before)
+        return np.arange(end - n_tokens, end)
 
     def ask(
         self, texts: Sequence[str], labels: Sequence[str], max_count: int = 99
@@ -83,13 +99,12 @@ class TreeBuilder:
             each with its mentions in reading order.
         spans (Sequence[Sequence[tuple[int, int, str]] | None] | None): For each text the start and
             end character and label of its mentions, or None where some may be missing. Where the
-            prompt has `tag_text`, the tokens of the text get targets out of them: the first token
-            of its label where a mention begins, "-" inside one, the end token elsewhere.
+            prompt has `tag_text`, the tokens of the text get tags for targets (see tags.py).
         RETURNS (list[PromptTree]): One tree a text, with targets.
         RAISES (ValueError): A text that is longer than the model's window.
         """
         trees = []
-        trunks = self._trunks(texts, spans)
+        trunks = self._trunks(texts, spans, [tuple(answers) for answers in mentions])
         for (text, writer), answers in zip(trunks, mentions, strict=True):
             for path, (label, said) in enumerate(answers.items(), 1):
                 self._answer_label(writer, path, label, said)
@@ -102,6 +117,7 @@ class TreeBuilder:
         heads: Sequence[Sequence[int]],
         answers: Sequence[Sequence[int]] | None = None,
         spans: Sequence[Sequence[tuple[int, int, str]] | None] | None = None,
+        labels: Sequence[Sequence[str]] | None = None,
         end: int | None = None,
     ) -> list[PromptTree]:
         """Trees of one branch: a text and one question, as an autoregressive decoder asks it.
@@ -110,12 +126,13 @@ class TreeBuilder:
         heads (Sequence[Sequence[int]]): Token ids that ask, behind each text.
         answers (Sequence[Sequence[int]] | None): Token ids of the answers, None to ask.
         spans (Sequence[Sequence[tuple[int, int, str]] | None] | None): As for `answer`.
+        labels (Sequence[Sequence[str]] | None): With spans, the labels that each text is asked for.
         end (int | None): The token that ends an answer.
         RETURNS (list[PromptTree]): One tree a text, with targets where there are answers.
         RAISES (ValueError): A text that is longer than the model's window.
         """
         trees = []
-        for i, (text, writer) in enumerate(self._trunks(texts, spans)):
+        for i, (text, writer) in enumerate(self._trunks(texts, spans, labels)):
             if answers is None:
                 writer.branch(1, COUNT, writer.trunk, heads[i])
             else:
@@ -137,11 +154,12 @@ class TreeBuilder:
         self,
         texts: Sequence[str],
         spans: Sequence[Sequence[tuple[int, int, str]] | None] | None = None,
+        labels: Sequence[Sequence[str]] | None = None,
     ) -> Iterator[tuple[str, _TreeWriter]]:
         for i, (text, ids) in enumerate(zip(texts, self.codec.encode_texts(texts), strict=True)):
             tags = None
-            if self._prompt.tag_text and spans is not None and spans[i] is not None:
-                tags = self._tags(text, spans[i] or ())
+            if self._prompt.tag_text and spans and labels and (found := spans[i]) is not None:
+                tags = self._tags.of(text, found, labels[i])
             writer = _TreeWriter()
             writer.trunk_piece(self._before)
             if self._prompt.echo:
@@ -150,24 +168,6 @@ class TreeBuilder:
             writer.trunk_piece(ids, tags, both_ways=self._prompt.both_ways)
             writer.trunk_piece(self._after)
             yield text, writer
-
-    def _tags(self, text: str, spans: Sequence[tuple[int, int, str]]) -> list[int]:
-        inside = self.codec.encode("-")[-1]
-        tags = []
-        begun: set[tuple[int, int, str]] = set()
-        for _, end in (offsets := self.codec.token_offsets(text)):
-            tag = self.codec.end_id
-            for span in spans:
-                if span[0] < end and span not in begun:
-                    begun.add(span)
-                    tag = self.count_head(span[2])[0]
-                    break
-            tags.append(tag)
-        for i, (start, end) in enumerate(offsets):
-            held = any(span[0] < end and start < span[1] for span in spans)
-            if held and tags[i] == self.codec.end_id:
-                tags[i] = inside
-        return tags
 
     def _checked(self, tree: PromptTree, text: str, room: int = 0) -> PromptTree:
         needed = int(tree.position.max()) + 1 + room

@@ -100,6 +100,7 @@ class AutoregressiveDecoder(Decoder):
             [ids[questions[gold.labels]] for gold in golds],
             [[token for piece in one.pieces for token in ids[piece]] for one in written],
             [gold.spans if gold.complete else None for gold in golds],
+            [gold.labels for gold in golds],
             builder.codec.end_id,
         )
 

@@ -24,12 +24,14 @@ class Bounds:
     max_positions (int | None): Positions of the model.
     count_slack (float | None): The number is the largest k with P(count >= k) above it; None for
         the likeliest number.
+    tag_weight (float): Weight of what the text's tags say of a number.
     """
 
     max_count: int
     max_mention_tokens: int
     max_positions: int | None
     count_slack: float | None = None
+    tag_weight: float = 0.5
 
 
 @dataclass
@@ -39,6 +41,7 @@ class CountBranch:
     tree (int): Number of the document's tree in its batch.
     label (int): Label path.
     position (int): Position of the next token.
+    evidence (torch.Tensor | None): Natural-log probabilities of 0 to 9 by the text's tags.
     """
 
     tree: int
@@ -48,6 +51,7 @@ class CountBranch:
     logprob: float = 0.0
     open: bool = True
     bounded: bool = False
+    evidence: torch.Tensor | None = None
 
     @property
     def number(self) -> int:
@@ -175,30 +179,26 @@ def say_counts(
         return
     symbols = torch.tensor([*codec.digit_ids, codec.end_id], device=logits.device)
     logprobs = torch.cat(
-        [part[:, symbols] - part.logsumexp(-1, keepdim=True) for part in _in_float32(logits)]
+        [part[:, symbols] - part.logsumexp(-1, keepdim=True) for part in in_float32(logits)]
     ).cpu()
     for branch, row in zip(branches, logprobs, strict=True):
-        if branch.digits:
-            symbol = int(row.argmax())
-        elif bounds.count_slack is None:
-            symbol = int(row[:10].argmax())
-        else:
-            symbol = _hedged_digit(row[:10], bounds.count_slack)
+        symbol = int(row.argmax()) if branch.digits else _first_digit(branch, row[:10], bounds)
         branch.say(symbol, float(row[symbol]), bounds)
 
 
-def _hedged_digit(logprobs: torch.Tensor, slack: float) -> int:
-    """The largest number whose P(count >= number) is above the slack.
+def _first_digit(branch: CountBranch, logprobs: torch.Tensor, bounds: Bounds) -> int:
+    """The likeliest number, or the largest whose P(count >= number) is above the slack.
 
     A first digit stands for its number: larger numbers that begin with it count as it does.
-
-    logprobs (torch.Tensor): float32 [10], of the first digit.
-    slack (float): Between 0 and 1.
-    RETURNS (int): The digit.
     """
+    logprobs = logprobs.log_softmax(0)
+    if branch.evidence is not None:
+        logprobs = torch.lerp(logprobs, branch.evidence, bounds.tag_weight)
+    if bounds.count_slack is None:
+        return int(logprobs.argmax())
     at_least = logprobs.softmax(0).flip(0).cumsum(0).flip(0)
     at_least[0] = 1.0  # rounding must not leave none
-    return int((at_least > slack).nonzero().max())
+    return int((at_least > bounds.count_slack).nonzero().max())
 
 
 def say_mentions(
@@ -226,14 +226,14 @@ def likeliest(logits: torch.Tensor) -> list[tuple[int, float]]:
     """
     tokens: list[int] = []
     logprobs: list[float] = []
-    for part in _in_float32(logits):
+    for part in in_float32(logits):
         best, found = part.max(-1)
         tokens += found.tolist()
         logprobs += (best - part.logsumexp(-1)).tolist()
     return list(zip(tokens, logprobs, strict=True))
 
 
-def _in_float32(logits: torch.Tensor) -> Iterator[torch.Tensor]:
-    """A part at a time: many branches times a vocabulary is much memory."""
+def in_float32(logits: torch.Tensor) -> Iterator[torch.Tensor]:
+    """YIELDS (torch.Tensor): A part of the rows: many rows times a vocabulary is much memory."""
     for part in logits.split(LOGIT_ROWS):
         yield part.float()

@@ -33,12 +33,15 @@ class Decoder(ABC):
     count_slack (float | None): Hedges the counts: a label has as many mentions as the largest k
         with P(count >= k) above this, between 0 and 1. Less finds more mentions, less precisely.
         None takes the likeliest number, as the paper does. Decoders that say no counts ignore it.
+    tag_weight (float): Where the prompt has `tag_text`, how much the text's tags say in the counts,
+        from 0 (nothing) to 1 (all): the weight of their log-probabilities in the mean.
     """
 
     max_count: int = 99
     max_mention_tokens: int = 64
     batch_tokens: int | None = None
     count_slack: float | None = None
+    tag_weight: float = 0.5
 
     def __post_init__(self) -> None:
         for name in ("max_count", "max_mention_tokens", "batch_tokens"):
@@ -52,6 +55,10 @@ class Decoder(ABC):
             raise ValueError(
                 "The decoder's count_slack must be null or a probability between 0 and 1, "
                 f"not {slack!r}."
+            )
+        if not 0 <= self.tag_weight <= 1:
+            raise ValueError(
+                f"The decoder's tag_weight must be from 0 to 1, not {self.tag_weight!r}."
             )
 
     def __call__(
@@ -80,7 +87,11 @@ class Decoder(ABC):
             CPU_BATCH_TOKENS if model.device.type == "cpu" else GPU_BATCH_TOKENS
         )
         bounds = Bounds(
-            self.max_count, self.max_mention_tokens, model.max_positions, self.count_slack
+            self.max_count,
+            self.max_mention_tokens,
+            model.max_positions,
+            self.count_slack,
+            self.tag_weight,
         )
         model.network.eval()
         waiting = batches([self.work(model, tree) for tree in trees], budget)

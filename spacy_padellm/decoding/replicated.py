@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from ..model.language_model import LanguageModel
 from ..model.prompt_rows import Run, feed_of
 from ..tree import COUNT, TRUNK, PromptTree
@@ -19,6 +21,7 @@ from .branch import (
 )
 from .decoder import Decoder, gather
 from .prediction import Prediction
+from .tag_counts import say_first_digits
 
 
 class ReplicatedDecoder(Decoder):
@@ -45,7 +48,15 @@ class ReplicatedDecoder(Decoder):
         runs: list[Run] = [
             (row, prompt.ids, prompt.paths(row)) for row, prompt in enumerate(prompts)
         ]
-        say_counts(counts, rows.feed(feed_of(runs)), model.codec, bounds)
+        starts = np.cumsum([0, *map(len, prompts)])
+        texts = [
+            starts[row] + builder.text_places(trees[branch.tree])
+            for row, branch in enumerate(counts)
+            if branch.label == 1
+        ]
+        ends = (starts[1:] - 1).tolist()
+        labels = trees[0].labels
+        say_first_digits(rows, runs, counts, ends, texts, builder, labels, bounds)
         while numbers := [(row, branch) for row, branch in enumerate(counts) if branch.open]:
             runs = []
             for row, branch in numbers:
@@ -100,6 +111,7 @@ def make_replicated_decoder(
     max_mention_tokens: int = 64,
     batch_tokens: int | None = None,
     count_slack: float | None = None,
+    tag_weight: float = 0.5,
 ) -> ReplicatedDecoder:
     """Registered as `spacy-padellm.replicated_decoder.v1` in spaCy's `misc` registry.
 
@@ -108,7 +120,9 @@ def make_replicated_decoder(
     batch_tokens (int | None): Most prompt tokens decoded together; None chooses by device.
     count_slack (float | None): Between 0 and 1: a label has as many mentions as the largest k with
         P(count >= k) above it. None takes the likeliest number, as the paper does.
+    tag_weight (float): From 0 to 1: how much the text's tags say in the counts, where the prompt
+        has `tag_text`.
     RETURNS (ReplicatedDecoder): The decoder.
     RAISES (ValueError): A parameter out of its range.
     """
-    return ReplicatedDecoder(max_count, max_mention_tokens, batch_tokens, count_slack)
+    return ReplicatedDecoder(max_count, max_mention_tokens, batch_tokens, count_slack, tag_weight)

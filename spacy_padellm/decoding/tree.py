@@ -21,6 +21,7 @@ from .branch import (
 from .decoder import Decoder, gather
 from .prediction import Prediction
 from .replicated import ReplicatedDecoder
+from .tag_counts import say_first_digits
 
 
 class TreeDecoder(Decoder):
@@ -56,7 +57,11 @@ class TreeDecoder(Decoder):
         for tree in trees:
             starts.append(starts[-1] + len(tree))
         ends = [starts[b.tree] + trees[b.tree].branch_end(b.label) for b in counts]
-        say_counts(counts, rows.feed(feed_of(runs, ends)), model.codec, bounds)
+        texts = [
+            start + builder.text_places(tree) for start, tree in zip(starts, trees, strict=False)
+        ]
+        labels = trees[0].labels
+        say_first_digits(rows, runs, counts, ends, texts, builder, labels, bounds)
 
         mentions: list[MentionBranch] = []
         while True:
@@ -89,9 +94,7 @@ class TreeDecoder(Decoder):
         return gather(model, trees, counts, mentions)
 
     def _fallback(self) -> ReplicatedDecoder:
-        return ReplicatedDecoder(
-            self.max_count, self.max_mention_tokens, self.batch_tokens, self.count_slack
-        )
+        return ReplicatedDecoder(**vars(self))
 
 
 def make_tree_decoder(
@@ -99,6 +102,7 @@ def make_tree_decoder(
     max_mention_tokens: int = 64,
     batch_tokens: int | None = None,
     count_slack: float | None = None,
+    tag_weight: float = 0.5,
 ) -> TreeDecoder:
     """Registered as `spacy-padellm.tree_decoder.v1` in spaCy's `misc` registry.
 
@@ -107,10 +111,12 @@ def make_tree_decoder(
     batch_tokens (int | None): Most prompt tokens decoded together; None chooses by device.
     count_slack (float | None): Between 0 and 1: a label has as many mentions as the largest k with
         P(count >= k) above it. None takes the likeliest number, as the paper does.
+    tag_weight (float): From 0 to 1: how much the text's tags say in the counts, where the prompt
+        has `tag_text`.
     RETURNS (TreeDecoder): The decoder.
     RAISES (ValueError): A parameter out of its range.
     """
-    return TreeDecoder(max_count, max_mention_tokens, batch_tokens, count_slack)
+    return TreeDecoder(max_count, max_mention_tokens, batch_tokens, count_slack, tag_weight)
 
 
 def _feed_digit(count: CountBranch, model: LanguageModel) -> tuple[list[int], Paths]:
