@@ -42,6 +42,8 @@ tag_text = false
 max_count = 99
 max_mention_tokens = 64
 batch_tokens = null
+count_slack = null
+tag_weight = 0.5
 
 [padellm_ner.model]
 @architectures = "spacy-padellm.CausalLM.v1"

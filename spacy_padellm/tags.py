@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain, count
 
 from .model.codec import Codec
 
@@ -21,24 +22,18 @@ class Tags:
 
     def symbols(self, labels: Sequence[str]) -> list[int]:
         """What tags are said with: the end token outside of mentions, "-" inside of one, and where
-        one begins the first token of its label's words that no tag before it has taken.
+        one begins the first token of its label's words that no tag before it has taken (else the
+        first such digit, or token of the vocabulary).
 
         labels (Sequence[str]): The labels asked for, in order.
         RETURNS (list[int]): Token ids: outside, inside, then one a label; all of them different.
-        RAISES (ValueError): A label that has no token of its own.
         """
         key = tuple(labels)
         if key not in self._symbols:
             taken = [self._codec.end_id, self._codec.encode("-")[-1]]
             for label in key:
-                free = [token for token in self._words(label) if token not in taken]
-                if not free:
-                    raise ValueError(
-                        f"tag_text needs a word of its own for each label, and all of {label!r} is "
-                        "in the other labels too. Give label_definitions with different words, or "
-                        "set tag_text = false."
-                    )
-                taken.append(free[0])
+                tokens = chain(self._words(label), self._codec.digit_ids, count())
+                taken.append(next(token for token in tokens if token not in taken))
             self._symbols[key] = taken
         return self._symbols[key]
 

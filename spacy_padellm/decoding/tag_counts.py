@@ -42,7 +42,7 @@ def say_first_digits(
         return
     logits = rows.feed(feed_of(runs, np.concatenate([np.asarray(ends), *texts])))
     of_texts = logits[len(ends) :].split([len(text) for text in texts])
-    numbers = _numbers([_begins(part, symbols) for part in of_texts])
+    numbers = numbers_of([_begins(part, symbols) for part in of_texts])
     for branch in counts:
         row = numbers[branch.tree][branch.label - 1]
         # The first digit of a longer number means something else.
@@ -58,7 +58,7 @@ def _begins(logits: torch.Tensor, tags: Sequence[int]) -> torch.Tensor:
     return torch.cat(parts).cpu()
 
 
-def _numbers(begins: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+def numbers_of(begins: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """The distribution of how many of independent tokens begin a mention (Poisson binomial).
 
     begins (Sequence[torch.Tensor]): For each text float32 [tokens, labels].

@@ -1,0 +1,85 @@
+"""What the tags of a text say of the counts."""
+
+from itertools import product
+from math import prod
+
+import pytest
+import torch
+
+from spacy_padellm.decoding.branch import Bounds, CountBranch, say_counts
+from spacy_padellm.decoding.replicated import make_replicated_decoder
+from spacy_padellm.decoding.tag_counts import DIGITS, numbers_of
+from spacy_padellm.decoding.tree import make_tree_decoder
+from spacy_padellm.model.language_model import LanguageModel
+from spacy_padellm.prompts import make_prompt
+from spacy_padellm.tree_builder import TreeBuilder
+
+TEXTS = ["the new man", "a hat", "nun in the inn", "the the the the"]
+LABELS = ["a", "new"]
+
+
+def by_hand(chances):
+    """All ways of beginning or not, one by one."""
+    numbers = [0.0] * (DIGITS + 1)
+    for way in product((0, 1), repeat=len(chances)):
+        chance = prod(p if begins else 1 - p for p, begins in zip(chances, way, strict=True))
+        numbers[min(sum(way), DIGITS)] += chance
+    return numbers
+
+
+@pytest.mark.parametrize("chances", [[0.3], [0.9, 0.2, 0.5], [1.0, 0.0, 1.0, 0.4], [0.8] * 12])
+def test_numbers_of_independent_tokens(chances):
+    begins = torch.tensor(chances)[:, None]
+    padded_too = [begins, torch.full((20, 1), 0.1)]
+    assert numbers_of(padded_too)[0][0].tolist() == pytest.approx(by_hand(chances), abs=1e-5)
+
+
+def said(codec, weight, evidence):
+    logits = torch.full((1, 512), -1e4)
+    logits[0, list(codec.digit_ids[:3])] = torch.tensor([0.6, 0.3, 0.1]).log()
+    branch = CountBranch(0, 1, 5, evidence=torch.tensor(evidence).log())
+    say_counts([branch], logits, codec, Bounds(99, 8, None, None, weight))
+    return branch
+
+
+@pytest.mark.parametrize(("weight", "number"), [(0.0, 0), (0.2, 0), (0.5, 1), (1.0, 1)])
+def test_the_weight_of_the_tags(toy_codec, weight, number):
+    evidence = [0.1, 0.8, 0.1, *[1e-9] * 7]
+    assert said(toy_codec, weight, evidence).number == number
+
+
+def test_the_logprob_stays_the_models(toy_codec):
+    branch = said(toy_codec, 1.0, [0.1, 0.8, 0.1, *[1e-9] * 7])
+    assert branch.logprob == pytest.approx(-1.204, abs=1e-3)
+
+
+@pytest.mark.parametrize("weight", [0.5, 1.0])
+@pytest.mark.parametrize("name", ["llama", "mpt"])
+@pytest.mark.filterwarnings("ignore:Base model 'mpt' can't read prompt trees")
+def test_both_decoders_agree(tiny_model, toy_codec, name, weight):
+    model = tiny_model(name)
+    builder = TreeBuilder(toy_codec, make_prompt("en", None, tag_text=True))
+    settings = {"max_count": 3, "max_mention_tokens": 4, "tag_weight": weight}
+    tree = make_tree_decoder(**settings)(model, builder, TEXTS, LABELS)
+    replicated = make_replicated_decoder(**settings)(model, builder, TEXTS, LABELS)
+    alone = [make_tree_decoder(**settings)(model, builder, [text], LABELS)[0] for text in TEXTS]
+    for one, *others in zip(tree, replicated, alone, strict=True):
+        for other in others:
+            assert [c.number for c in one.counts] == [c.number for c in other.counts]
+            assert [m.text for m in one.mentions] == [m.text for m in other.mentions]
+
+
+def test_without_weight_the_tags_are_not_read(tiny_network, toy_codec):
+    model = LanguageModel(tiny_network("llama"), toy_codec)
+    settings = {"max_count": 3, "max_mention_tokens": 4}
+    tagged, plain = (
+        TreeBuilder(toy_codec, make_prompt("en", None, tag_text=tag)) for tag in (True, False)
+    )
+    zero = make_tree_decoder(**settings, tag_weight=0.0)(model, tagged, TEXTS, LABELS)
+    assert zero == make_tree_decoder(**settings)(model, plain, TEXTS, LABELS)
+    assert zero != make_tree_decoder(**settings, tag_weight=1.0)(model, tagged, TEXTS, LABELS)
+
+
+def test_weight_out_of_range():
+    with pytest.raises(ValueError, match="tag_weight must be from 0 to 1, not 2"):
+        make_tree_decoder(tag_weight=2)
