@@ -5,10 +5,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import fsum
+from math import fsum, sqrt
 from typing import Any
 
 N_BINS = 10
+Z = 1.959964  # of a 95 % interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,23 @@ class Bin:
             return 0.0
         return abs(self.probability - self.accuracy)
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % score interval of the accuracy (Wilson 1927), as if spans were independent.
+
+        RETURNS (tuple[float, float] | None): Its bounds, in [0, 1]; None without spans.
+        """
+        if self.accuracy is None:
+            return None
+        weight = Z * Z / self.n
+        centre = (self.accuracy + weight / 2) / (1 + weight)
+        variance = (self.accuracy * (1 - self.accuracy) + weight / 4) / self.n
+        half = Z * sqrt(variance) / (1 + weight)
+        # at an accuracy of 0 or 1 a bound is the accuracy itself, but for rounding
+        return min(max(centre - half, 0.0), self.accuracy), max(
+            min(centre + half, 1.0), self.accuracy
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
@@ -56,7 +74,8 @@ class Calibration:
     @property
     def expected_error(self) -> float | None:
         """Expected calibration error (Guo et al. 2017, arXiv 1706.04599, eq. 3): the mean over the
-        bins of |accuracy - mean probability|, each weighted by its share of the spans.
+        bins of |accuracy - mean probability|, each weighted by its share of the spans. Of few spans
+        it is above 0 even where the probabilities are perfect.
 
         RETURNS (float | None): In [0, 1]; None without spans.
         """
@@ -77,6 +96,7 @@ class Calibration:
                     "n": part.n,
                     "probability": part.probability,
                     "accuracy": part.accuracy,
+                    "interval": None if part.interval is None else list(part.interval),
                 }
                 for part in self.bins
             ],

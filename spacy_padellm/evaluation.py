@@ -18,12 +18,15 @@ nothing to count; shares and scores are in [0, 1].
     calibration         spans: all that the component scored; ents: those that became entities; each
                         n, ece, brier, bins (low, high, n, probability, accuracy); see
                         `calibration.calibration`
-    speed               seconds of the pipeline, loading left out; documents_per_second,
-                        words_per_second
+    speed               seconds of the pipeline, loading left out, the first batch's warming up
+                        not; documents_per_second, words_per_second
     data                documents, words; mentions: gold entities of each label; labels_not_asked:
-                        labels of gold entities that the component does not know
-    model               pipeline, component, labels; base, sha256, adapter_sha256, whole, device;
-                        see `provenance.model_identity`
+                        labels of gold entities that the component does not know; limits: what
+                        the gold leaves open (not_annotated, incomplete, some_labels, blank,
+                        overlapping), see `gold_limits`
+    model               pipeline, component, decoder, threshold, labels; base, sha256,
+                        adapter_sha256, whole, whole_sha256, device; see
+                        `provenance.model_identity`
     versions            Python's and the packages'; see `provenance.versions`
 """
 
@@ -44,7 +47,8 @@ from .alignment import BLANK, DID_NOT_END, INSIDE_TOKEN, NOT_IN_TEXT, TOO_OFTEN,
 from .calibration import calibration
 from .counting import count_scores
 from .decoding.prediction import Prediction
-from .outcome import Outcome
+from .labels import answers_for
+from .outcome import Outcome, span_key
 from .provenance import model_identity, versions
 from .scoring import ner_score
 
@@ -57,6 +61,18 @@ REASONS = {
     "did_not_end": DID_NOT_END,
     "blank": BLANK,
     "inside_token": INSIDE_TOKEN,
+}
+
+LIMITS = {
+    "not_annotated": "Documents without entity annotation, in which nothing is judged",
+    "incomplete": "Documents of which some tokens lack entity annotation: their counts are left "
+    "out, and so are predictions on those tokens",
+    "some_labels": "Documents that are annotated for some of the labels only: padellm scores, "
+    "counts and calibration leave the other labels out, but ents scores count predictions of them "
+    "as wrong, as spaCy does",
+    "blank": "Blank documents, of which the model is not asked",
+    "overlapping": "Gold spans that are in doc.spans but not in doc.ents, which holds no overlaps: "
+    "they are not looked for, and predictions of them count as wrong",
 }
 
 
@@ -120,10 +136,15 @@ def evaluate(
             "documents": len(outcomes),
             "words": words,
             **_gold_mentions(outcomes, component.labels),
+            "limits": gold_limits(
+                (outcome.example.reference for outcome in outcomes), component.labels
+            ),
         },
         "model": {
             "pipeline": f"{nlp.meta['lang']}_{nlp.meta['name']} {nlp.meta['version']}",
             "component": component.name,
+            "decoder": type(component.decoder).__name__,
+            "threshold": float(component.cfg["threshold"]),
             "labels": list(component.labels),
             **identity,
         },
@@ -174,6 +195,27 @@ def mention_scores(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "malformed": sum(outcome.prediction.malformed for outcome in outcomes),
         "unended": sum(not outcome.prediction.ended for outcome in outcomes),
     }
+
+
+def gold_limits(docs: Iterable[Doc], labels: Sequence[str]) -> dict[str, int]:
+    """Count what gold documents leave open.
+
+    docs (Iterable[Doc]): Gold documents.
+    labels (Sequence[str]): The component's labels.
+    RETURNS (dict[str, int]): For each of `LIMITS`, the number of documents, or of gold spans.
+    """
+    limits = dict.fromkeys(LIMITS, 0)
+    for doc in docs:
+        annotated = doc.has_annotation("ENT_IOB")
+        complete = doc.has_annotation("ENT_IOB", require_complete=True)
+        limits["not_annotated"] += not annotated
+        limits["incomplete"] += annotated and not complete
+        limits["some_labels"] += not all(answers_for(doc, label) for label in labels)
+        limits["blank"] += not doc.text.strip()
+        spans = {span_key(span) for group in doc.spans.values() for span in group}
+        overlapping = spans - {span_key(ent) for ent in doc.ents}
+        limits["overlapping"] += sum(label in labels for *_, label in overlapping)
+    return limits
 
 
 def _run(nlp: Language, component: PadellmNER, examples: Sequence[Example]) -> list[Outcome]:

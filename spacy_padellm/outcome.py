@@ -40,8 +40,8 @@ class Outcome:
     def missed(self) -> list[Span]:
         """RETURNS (list[Span]): Gold entities that are not among the predicted ones."""
         places = (in_reference(self.example, ent) for ent in self.example.predicted.ents)
-        found = {_key(place) for place in places if place is not None}
-        return [ent for ent in self.gold if _key(ent) not in found]
+        found = {span_key(place) for place in places if place is not None}
+        return [ent for ent in self.gold if span_key(ent) not in found]
 
     @cached_property
     def wrong(self) -> list[Span]:
@@ -61,7 +61,7 @@ class Outcome:
         RETURNS (bool | None): None where the gold document can't tell (`in_reference`).
         """
         place = in_reference(self.example, span)
-        return None if place is None else _key(place) in self._gold_keys
+        return None if place is None else span_key(place) in self._gold_keys
 
     def counts(self, labels: Sequence[str]) -> list[CountAnswer]:
         """Said counts beside gold ones.
@@ -98,13 +98,14 @@ class Outcome:
             scores[key] = max(one.score, scores.get(key, 0.0))
         for ent in self.example.predicted.ents:
             right = self.is_right(ent)
-            if right is not None and _key(ent) in scores:
-                yield scores[_key(ent)], right
+            if right is not None and span_key(ent) in scores:
+                yield scores[span_key(ent)], right
 
     @cached_property
     def _gold_keys(self) -> set[tuple[int, int, str]]:
-        return {_key(ent) for ent in self.gold}
+        return {span_key(ent) for ent in self.gold}
 
 
-def _key(span: Span) -> tuple[int, int, str]:
+def span_key(span: Span) -> tuple[int, int, str]:
+    """RETURNS (tuple[int, int, str]): First token, token after the last, and label of a span."""
     return span.start, span.end, span.label_

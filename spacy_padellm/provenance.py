@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .model.identity import sha256_of_files
+from .model.saved import SavedModel
 
 if TYPE_CHECKING:
     from .component import PadellmNER
@@ -32,20 +36,30 @@ def model_identity(component: PadellmNER) -> dict[str, Any]:
 
     component (PadellmNER): The component.
     RETURNS (dict[str, Any]): `base`, its name; `sha256` of the base; `adapter_sha256`, of the
-        adapter's weights, None without an adapter; `whole`, whether all weights were saved with
-        the pipeline; `device`, torch's name of it.
+        adapter's weights, None without an adapter; `whole`, whether the pipeline has all weights
+        of its own, and `whole_sha256`, of these, None where they were never saved; `device`,
+        torch's name of it.
     RAISES (ValueError, OSError): A base or an adapter that can't be had.
     """
     device = component.shim.load().device
-    saved = component.shim.saved()
+    try:
+        saved = component.shim.saved()
+    except ValueError:  # all weights were trained since they were loaded: no file holds them
+        saved = SavedModel({"name": component.shim.settings.name, "whole": True})
     adapter = [data for name, data in sorted(saved.files.items()) if name.endswith(".safetensors")]
     return {
         "base": saved.base.get("name"),
         "sha256": saved.base.get("sha256"),
         "adapter_sha256": hashlib.sha256(b"".join(adapter)).hexdigest() if adapter else None,
         "whole": bool(saved.base.get("whole", False)),
+        "whole_sha256": _sha256_of_folder(saved.folder),
         "device": str(device),
     }
+
+
+def _sha256_of_folder(folder: Path | None) -> str | None:
+    weights = [] if folder is None else list(folder.glob("*.safetensors"))
+    return sha256_of_files(weights, progress=True) if weights else None
 
 
 def _version(package: str) -> str | None:

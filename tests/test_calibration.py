@@ -74,6 +74,24 @@ def test_certain_and_right(outcomes):
     assert (opposite.expected_error, opposite.brier) == (1, 1)
 
 
+def test_interval_by_hand():
+    """8 of 10 right: (p + z²/2n ± z·sqrt(p(1 - p)/n + z²/4n²)) / (1 + z²/n)."""
+    (part,) = calibration([0.5] * 10, [True] * 8 + [False] * 2, n_bins=1).bins
+    assert part.interval == pytest.approx((0.4901625, 0.9433178), abs=1e-6)
+
+
+@given(PAIRS.filter(bool), N_BINS)
+def test_intervals_hold_the_accuracy_and_narrow_with_more_spans(pairs, n_bins):
+    once, often = calibrate(pairs, n_bins=n_bins), calibrate(pairs * 4, n_bins=n_bins)
+    for part, same in zip(once.bins, often.bins):
+        if not part.n:
+            assert part.interval is None
+            continue
+        low, high = part.interval
+        assert 0 <= low <= part.accuracy <= high <= 1
+        assert same.interval[1] - same.interval[0] < high - low
+
+
 def test_nothing_to_calibrate():
     found = calibration([], [])
     assert (found.n, found.expected_error, found.brier) == (0, None, None)
@@ -87,8 +105,14 @@ def test_as_a_dict():
         "ece": 0.25,
         "brier": 0.0625,
         "bins": [
-            {"low": 0.0, "high": 0.5, "n": 1, "probability": 0.25, "accuracy": 0.0},
-            {"low": 0.5, "high": 1.0, "n": 1, "probability": 0.75, "accuracy": 1.0},
+            {
+                **{"low": 0.0, "high": 0.5, "n": 1, "probability": 0.25, "accuracy": 0.0},
+                "interval": [0.0, pytest.approx(0.7934507)],
+            },
+            {
+                **{"low": 0.5, "high": 1.0, "n": 1, "probability": 0.75, "accuracy": 1.0},
+                "interval": [pytest.approx(0.2065493), 1.0],
+            },
         ],
     }
 

@@ -4,10 +4,10 @@ import pytest
 import spacy
 from pipelines import GOLD, LABELS, ScriptedDecoder, blank_pipeline, example, ner_of, script
 from spacy.language import Language
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from spacy_padellm.evaluation import evaluate, find_component
+from spacy_padellm.evaluation import LIMITS, evaluate, find_component, gold_limits
 from spacy_padellm.labels import ANNOTATED_LABELS
 from spacy_padellm.provenance import PACKAGES
 from spacy_padellm.scoring import ner_score
@@ -22,6 +22,7 @@ SAID = {
     "Bo likes Oslo.": [("place", "Atlantis", 0.5), ("person", "Bo", 0.7), ("person", "Bo", 0.3)],
     "Nothing here.": [("place", "here", 0.1)],
 }
+NO_LIMITS = dict.fromkeys(LIMITS, 0)
 
 
 def run(nlp, golds=GOLD, **settings):
@@ -111,6 +112,24 @@ def test_documents_with_missing_annotation_have_no_counts(said):
     assert found.metrics["counts"]["n_prompts"] == 0
     assert found.metrics["calibration"]["spans"]["n"] == 1
     assert found.metrics["ents_p"] == 1
+    limits = found.metrics["data"]["limits"]
+    assert limits == {**NO_LIMITS, "not_annotated": 1, "incomplete": 1}
+
+
+def test_limits_of_the_gold_are_counted(said):
+    examples = [example(said, text, ents) for text, ents in GOLD]
+    assert evaluate(said, ner_of(said), examples).metrics["data"]["limits"] == NO_LIMITS
+    docs = [one.reference for one in examples]
+    docs[0].user_data[ANNOTATED_LABELS] = ["person"]
+    docs[1].user_data[ANNOTATED_LABELS] = [*LABELS, "city"]  # more than is asked for
+    ents = list(docs[2].ents)
+    docs[2].spans["gold"] = [*ents, Span(docs[2], 0, 3, label="place")]
+    docs[2].spans["other"] = [Span(docs[2], 0, 3, label=label) for label in ("place", "clause")]
+    docs.append(example(said, "  \n ", []).reference)
+    assert gold_limits(docs, LABELS) == {
+        **NO_LIMITS,
+        **{"some_labels": 1, "overlapping": 1, "blank": 1},
+    }
 
 
 def test_other_components_run_as_usual(said):
@@ -162,6 +181,8 @@ def test_metrics_are_json_and_say_where_they_are_from(said):
     assert len(metrics["model"]["sha256"]) == 64
     assert metrics["model"]["base"].endswith("base")
     assert metrics["model"]["adapter_sha256"] is None
+    assert metrics["model"]["decoder"] == "ScriptedDecoder"
+    assert metrics["model"]["threshold"] == 0
     assert set(metrics["versions"]) == {"python", *PACKAGES}
     assert metrics["versions"]["spacy"] == spacy.__version__
     assert metrics["speed"]["documents_per_second"] > 0
@@ -171,6 +192,8 @@ def test_every_key_is_documented(said):
     from spacy_padellm import evaluation
 
     metrics = run(said).metrics
+    assert set(metrics["data"]["limits"]) == set(evaluation.LIMITS)
+    assert all(key in evaluation.__doc__ for key in evaluation.LIMITS)
     for key in [*metrics, *metrics["mentions"], *metrics["mentions"]["unaligned"]]:
         assert key in evaluation.__doc__
     for part in ("speed", "data", "model", "calibration"):

@@ -2,21 +2,21 @@ import os
 import re
 import shutil
 import subprocess
-from html.parser import HTMLParser
 
 import pytest
+from html_pages import Page, drawings
 from pipelines import example, ner_of, script
+from spacy.tokens import Span
 
 from spacy_padellm.evaluation import evaluate
+from spacy_padellm.labels import ANNOTATED_LABELS
 from spacy_padellm.report.documents import worst
-from spacy_padellm.report.figures import labels_figure
 from spacy_padellm.report.page import report_html
 from spacy_padellm.report.theme import DARK, LIGHT
 
 pytest_plugins = ["pipeline_fixtures"]
 
 ATTACK = '<script>document.title="ran"</script><img src=x onerror="document.title=\'ran\'">'
-VOID = {"meta", "link", "img", "br", "source", "input", "hr"}
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))),
     None,
@@ -24,31 +24,6 @@ CHROMIUM = next(
 in_browser = pytest.mark.skipif(
     CHROMIUM is None, reason="needs Chromium or Chrome on this machine to look at the page"
 )
-
-
-class Page(HTMLParser):
-    """Elements and text of a page; fails at a tag that closes another than the open one."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.open, self.elements, self.text = [], [], []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-    def tags(self, name):
-        return [attributes for tag, attributes in self.elements if tag == name]
 
 
 def report(nlp, golds, **settings):
@@ -116,6 +91,18 @@ def test_page_loads_nothing(page):
     assert not re.search(r"https?://|url\(|@import|//\w", re.sub(r'"data:[^"]*"', "", page))
 
 
+def test_figures_are_drawings_in_the_page(page):
+    drawn = drawings(page)
+    assert len(drawn) == 2 * 3  # for light and dark screens
+    for svg in drawn:
+        assert svg.tag == "{http://www.w3.org/2000/svg}svg"
+        assert len(list(svg.iter("{http://www.w3.org/2000/svg}path"))) > 5
+    words = ["".join(svg.itertext()) for svg in drawn]
+    assert "person" in words[0]
+    assert "gold count" in words[1]
+    assert "share that is right" in words[2]
+
+
 def test_both_screens_are_served(page):
     parsed = Page(page)
     assert {source["media"] for source in parsed.tags("source")} == {"(prefers-color-scheme: dark)"}
@@ -125,23 +112,49 @@ def test_both_screens_are_served(page):
     assert DARK.text in page
 
 
-def test_same_figures_each_time():
-    scores = {"person": (0.5, 0.25), "place": (1.0, 1.0)}
-    assert labels_figure(scores) == labels_figure(scores)
-
-
-@pytest.mark.parametrize("label", ["$x_", "$\\frac{$", "人名", "_private", "a" * 200, "<b>&amp;"])
-def test_any_label_can_be_drawn(label, recwarn):
-    assert labels_figure({label: (0.5, 0.5), "person": (0.0, 1.0)}).startswith("<picture>")
-    assert not recwarn.list
-
-
 def test_page_of_nothing(tiny):
     script(tiny, {})
     text = " ".join(Page(report(tiny, [])).text)
     assert "0 documents" in text
     assert "nan" not in text
-    assert "0 of 0 documents" in text
+    assert "None of 0 documents" in text
+    assert "There are no counts to compare" in text
+    assert "There are no spans to judge" in text
+
+
+def test_what_the_gold_leaves_open_is_said(tiny, page):
+    assert "leave open" not in page
+    script(tiny, {})
+    golds = [example(tiny, "Bo is here.", [(0, 2, "person")]) for _ in range(2)]
+    golds[0].reference.user_data[ANNOTATED_LABELS] = ["person"]
+    golds.append(example(tiny, "Oslo is far.", [(0, 4, f"city{ATTACK}")]))
+    html = report_html(evaluate(tiny, ner_of(tiny), golds), data="gold.spacy")
+    text = " ".join(Page(html).text)
+    assert "Documents that are annotated for some of the labels only" in text
+    assert "as spaCy does: 1." in text
+    assert f"mentions are missed: city{ATTACK}." in text
+    assert "without entity annotation" not in text
+
+
+def test_repeated_mentions_are_noted_once(tiny):
+    script(tiny, {"Bo is here.": [("person", "Eve", 0.5)] * 3})
+    html = report(tiny, [("Bo is here.", [(0, 2, "person")])])
+    assert html.count("“Eve” has no place") == 1
+    assert "its string is not in the text (3 times)" in html
+
+
+def test_any_text_is_shown_whole(tiny):
+    """Lines, right-to-left script, no spaces, markup."""
+    texts = ["Bo\nis\r\n here.\n", "\u05d1\u05d5 here", "Bo" * 3000, "Bo </br> &lt; <br>"]
+    script(tiny, {})
+    golds = [example(tiny, text, []) for text in texts]
+    for one in golds:
+        one.reference.ents = [Span(one.reference, 0, 1, label="person")]
+    found = evaluate(tiny, ner_of(tiny), golds)
+    text = "".join(Page(report_html(found, data="gold.spacy")).text)
+    for line in [line for text in texts for line in text.split("\n") if line.strip()]:
+        # the label stands after the first token; predicted documents have no label
+        assert line.rstrip("\r") in text.replace("\r", "")
 
 
 def test_whatever_comes_from_data_is_escaped(attacked):

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 from wasabi import msg
 
+from ..report.numbers import percent
+
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.training import Example
@@ -50,10 +52,13 @@ def evaluate_cli(
     import_code(code)
     for path in (output, html):
         _check_writable(path)
+    if output is not None and html is not None and output.resolve() == html.resolve():
+        msg.fail(f"--output and --html name one file: {output}", "Name two.", exits=1)
     try:
         evaluation = run(pipeline, data, gpu_id, batch_size, component)
     except (OSError, ValueError) as error:
         msg.fail(f"Can't evaluate '{pipeline}' on {data}", str(error), exits=1)
+    print_metrics(evaluation.metrics)
     try:
         if output is not None:
             import srsly
@@ -63,11 +68,11 @@ def evaluate_cli(
         if html is not None:
             from ..report.page import report_html
 
-            html.write_text(report_html(evaluation, data=str(data)), encoding="utf8")
+            page = report_html(evaluation, data=str(data))
+            html.write_text(page, encoding="utf8", errors="backslashreplace")  # odd paths
             msg.good(f"Wrote the page to {html}")
     except OSError as error:
         msg.fail("Can't write the results", str(error), exits=1)
-    print_metrics(evaluation.metrics)
 
 
 def run(
@@ -114,23 +119,30 @@ def read_examples(data: Path, nlp: Language) -> list[Example]:
     data (Path): A .spacy file or a folder of them.
     nlp (Language): Makes the documents to predict.
     RETURNS (list[Example]): One a document that has tokens, at least one.
-    RAISES (ValueError): No documents, or a file that is none of spaCy's.
+    RAISES (ValueError): No documents, a file that is none of spaCy's, or a text that the
+        pipeline's tokenizer does not take.
     """
+    from spacy.tokens import DocBin
     from spacy.training import Corpus
+    from spacy.training.corpus import walk_corpus
 
     convert = "`python -m spacy padellm convert` makes such files."
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"\[W090\]")  # no file found: said below
-            examples = list(Corpus(data)(nlp))
+            files = [DocBin().from_disk(path) for path in walk_corpus(data, ".spacy")]
+        docs = [doc for file in files for doc in file.get_docs(nlp.vocab)]
     except OSError:
         raise
     except Exception as error:  # zlib's, msgpack's and spaCy's own, by what is damaged
         raise ValueError(
             f"{data} can't be read as spaCy's binary format (.spacy): {error}. {convert}"
         ) from error
+    examples = list(Corpus(data).make_examples(nlp, docs))
     if not examples:
         raise ValueError(f"{data} holds no documents in .spacy files to evaluate on. {convert}")
+    if len(examples) < len(docs):
+        msg.warn(f"Documents without any token, left out: {len(docs) - len(examples)}")
     return examples
 
 
@@ -139,18 +151,20 @@ def print_metrics(metrics: dict[str, Any]) -> None:
 
     metrics (dict[str, Any]): See `spacy_padellm.evaluation`.
     """
+    from ..evaluation import LIMITS
+
     counts, mentions = metrics["counts"], metrics["mentions"]
     spans = metrics["calibration"]["spans"]
     msg.table(
         {
-            "padellm P, R, F": " ".join(_percent(metrics[f"padellm_{kind}"]) for kind in "prf"),
-            "ents P, R, F": " ".join(_percent(metrics[f"ents_{kind}"]) for kind in "prf"),
-            "Exact counts": f"{_percent(counts['accuracy'])} of {counts['n_prompts']} prompts",
-            "Too few, too many": f"{_percent(counts['share_under'])}, "
-            f"{_percent(counts['share_over'])} of them",
-            "Not in the text": f"{_percent(mentions['unaligned']['not_in_text']['share'])} of "
+            "padellm P, R, F": " ".join(percent(metrics[f"padellm_{kind}"]) for kind in "prf"),
+            "ents P, R, F": " ".join(percent(metrics[f"ents_{kind}"]) for kind in "prf"),
+            "Exact counts": f"{percent(counts['accuracy'])} of {counts['n_prompts']} prompts",
+            "Too few, too many": f"{percent(counts['share_under'])}, "
+            f"{percent(counts['share_over'])} of them",
+            "Not in the text": f"{percent(mentions['unaligned']['not_in_text']['share'])} of "
             f"{mentions['said']} mentions",
-            "Calibration error": f"{_percent(spans['ece'])} over {spans['n']} spans",
+            "Calibration error": f"{percent(spans['ece'])} over {spans['n']} spans",
             "Speed": f"{metrics['speed']['documents_per_second'] or 0:.1f} documents a second "
             f"on {metrics['model']['device']}",
         },
@@ -162,14 +176,17 @@ def print_metrics(metrics: dict[str, Any]) -> None:
         [
             [
                 label,
-                *(_percent(by_string.get(label, none)[kind]) for kind in "prf"),
-                *(_percent(by_place.get(label, none)[kind]) for kind in "prf"),
+                *(percent(by_string.get(label, none)[kind]) for kind in "prf"),
+                *(percent(by_place.get(label, none)[kind]) for kind in "prf"),
             ]
             for label in sorted(by_string.keys() | by_place.keys())
         ],
         header=["", *(f"padellm {k}" for k in "PRF"), *(f"ents {k}" for k in "PRF")],
         aligns=("l", *"rrrrrr"),
     )
+    for key, n in metrics["data"]["limits"].items():
+        if n:
+            msg.warn(f"{LIMITS[key]}: {n}")
     for label in metrics["data"]["labels_not_asked"]:
         msg.warn(f"The component does not know the label {label!r} of the gold documents")
 
@@ -184,7 +201,3 @@ def _check_writable(path: Path | None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         msg.fail(f"Can't make the folder {path.parent}", str(error), exits=1)
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"

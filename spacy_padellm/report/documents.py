@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
@@ -54,8 +55,10 @@ def _notes(outcome: Outcome, labels: Sequence[str]) -> Iterator[str]:
     for answer in outcome.counts(labels):
         if answer.said != answer.gold:
             yield f"{answer.label}: the model says {answer.said}, gold has {answer.gold}"
-    for mention, reason in outcome.alignment.unaligned:
-        yield f"{mention.label}: “{mention.text}” has no place: {reason}"
+    lost = Counter((one.label, one.text, why) for one, why in outcome.alignment.unaligned)
+    for (label, text, reason), times in lost.items():
+        often = f" ({times} times)" if times > 1 else ""
+        yield f"{label}: “{text}” has no place: {reason}{often}"
 
 
 def _entities(doc: Doc, ents: Iterable[tuple[Span, str]], labels: Sequence[str]) -> str:

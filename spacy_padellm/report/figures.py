@@ -10,13 +10,15 @@ from html import escape
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from .numbers import percent
 from .theme import DARK, LIGHT, Theme
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Draw = Callable[["Figure", Theme], None]
+SMALL = 9  # points
+LabelScores = dict[str, tuple[float | None, float | None]]
 
 
 def reliability_figure(calibration: dict[str, Any]) -> str:
@@ -24,7 +26,7 @@ def reliability_figure(calibration: dict[str, Any]) -> str:
 
     calibration (dict[str, Any]): As `Calibration.to_dict` gives it.
     """
-    return _picture(partial(_reliability, calibration), (5.6, 5.2), "Reliability diagram")
+    return _picture(partial(_reliability, calibration), (5.4, 5.0), "Reliability diagram")
 
 
 def confusion_figure(confusion: dict[str, Any]) -> str:
@@ -32,15 +34,16 @@ def confusion_figure(confusion: dict[str, Any]) -> str:
 
     confusion (dict[str, Any]): As in `count_scores`.
     """
-    return _picture(partial(_confusion, confusion), (5.6, 5.2), "Confusion matrix of counts")
+    return _picture(partial(_confusion, confusion), (5.4, 5.0), "Confusion matrix of counts")
 
 
-def labels_figure(scores: dict[str, tuple[float, float]]) -> str:
+def labels_figure(scores: LabelScores) -> str:
     """RETURNS (str): HTML of bars: padellm_f and ents_f of each label.
 
-    scores (dict[str, tuple[float, float]]): Both for each label, in [0, 1].
+    scores (dict[str, tuple[float | None, float | None]]): Both for each label, in [0, 1]; None
+        where there was nothing to count.
     """
-    size = (9.0, 1.1 + 0.5 * max(1, len(scores)))
+    size = (6.6, 1.0 + 0.5 * max(1, len(scores)))
     return _picture(partial(_labels, scores), size, "F-scores of each label")
 
 
@@ -52,12 +55,11 @@ def _reliability(calibration: dict[str, Any], figure: Figure, theme: Theme) -> N
     widths = [(part["high"] - part["low"]) * 0.92 for part in bins]
     accuracies = [part["accuracy"] for part in bins]
     top.bar(centres, accuracies, widths, color=theme.first, alpha=0.55, zorder=1)
-    top.scatter(
-        [part["probability"] for part in bins], accuracies, color=theme.second, s=26, zorder=3
-    )
+    low = [part["accuracy"] - part["interval"][0] for part in bins]
+    high = [part["interval"][1] - part["accuracy"] for part in bins]
+    means = [part["probability"] for part in bins]
+    top.errorbar(means, accuracies, (low, high), fmt="o", color=theme.second, capsize=2, zorder=3)
     top.set(xlim=(0, 1), ylim=(0, 1.03), ylabel="share that is right")
-    if not bins:
-        top.text(0.5, 0.5, "no spans to judge", ha="center", va="bottom", color=theme.muted)
     below.bar(centres, [part["n"] for part in bins], widths, color=theme.muted, alpha=0.7)
     for centre, part in zip(centres, bins, strict=True):
         below.annotate(
@@ -66,10 +68,10 @@ def _reliability(calibration: dict[str, Any], figure: Figure, theme: Theme) -> N
             (0, 2),
             textcoords="offset points",
             ha="center",
-            fontsize=8,
+            fontsize=SMALL,
         )
     below.set(xlabel="probability of the span", ylabel="spans")
-    below.margins(y=0.3)
+    below.margins(y=0.35)
 
 
 def _confusion(confusion: dict[str, Any], figure: Figure, theme: Theme) -> None:
@@ -79,20 +81,23 @@ def _confusion(confusion: dict[str, Any], figure: Figure, theme: Theme) -> None:
     shares = [[number / max(1, sum(row)) for number in row] for row in matrix]
     colours = LinearSegmentedColormap.from_list("shares", [theme.page, theme.first])
     axes = figure.subplots()
-    axes.imshow(shares, cmap=colours, vmin=0, vmax=1, interpolation="nearest")
+    centres = range(cap + 1)
+    axes.pcolormesh(centres, centres, shares, cmap=colours, vmin=0, vmax=1, shading="nearest")
+    axes.set_aspect("equal")
+    axes.invert_yaxis()  # 0 on top, as in a table
     for gold, row in enumerate(matrix):
         for said, number in enumerate(row):
             colour = theme.page if shares[gold][said] > 0.55 else theme.text
             if number:
                 axes.text(said, gold, str(number), ha="center", va="center", color=colour)
     ticks = [*map(str, range(cap)), f"{cap}+"]
-    axes.set_xticks(range(cap + 1), ticks)
-    axes.set_yticks(range(cap + 1), ticks)
+    axes.set_xticks(centres, ticks)
+    axes.set_yticks(centres, ticks)
     axes.set(xlabel="count that was said", ylabel="gold count")
     axes.tick_params(length=0)
 
 
-def _labels(scores: dict[str, tuple[float, float]], figure: Figure, theme: Theme) -> None:
+def _labels(scores: LabelScores, figure: Figure, theme: Theme) -> None:
     axes = figure.subplots()
     for offset, kind, name, colour in (
         (-0.19, 0, "padellm_f (label and string)", theme.first),
@@ -100,21 +105,20 @@ def _labels(scores: dict[str, tuple[float, float]], figure: Figure, theme: Theme
     ):
         places = [row + offset for row in range(len(scores))]
         values = [pair[kind] for pair in scores.values()]
-        axes.barh(places, values, 0.36, color=colour, label=name)
-        for place, value in zip(places, values, strict=True):
-            axes.text(value + 0.008, place, f"{value:.1%}", va="center", fontsize=8)
+        lengths = [value or 0.0 for value in values]
+        axes.barh(places, lengths, 0.36, color=colour, label=name)
+        for place, length, value in zip(places, lengths, values, strict=True):
+            axes.text(length + 0.01, place, percent(value), va="center", fontsize=SMALL)
     axes.set_yticks(range(len(scores)), [_shorten(label) for label in scores])
-    axes.set(xlim=(0, 1.09), xticks=[0, 0.25, 0.5, 0.75, 1], ylim=(max(1, len(scores)) - 0.5, -0.5))
+    axes.set(xlim=(0, 1.13), xticks=[0, 0.25, 0.5, 0.75, 1], ylim=(max(1, len(scores)) - 0.5, -0.5))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    _legend_above(axes)
+    figure.legend(loc="outside upper left", ncols=2, frameon=False)
 
 
-def _legend_above(axes: Axes) -> None:
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderaxespad=0.2)
-
-
-def _shorten(label: str, width: int = 32) -> str:
-    return label if len(label) <= width else label[: width - 1] + "…"  # the table has it whole
+def _shorten(label: str, width: int = 24) -> str:
+    # SVG is XML and can't hold control characters. The table has the label as it is.
+    label = "".join(char if char.isprintable() else "\ufffd" for char in label)
+    return label if len(label) <= width else label[: width - 1] + "…"
 
 
 def _picture(draw: Draw, size: tuple[float, float], alt: str) -> str:
@@ -135,7 +139,7 @@ def _svg(draw: Draw, size: tuple[float, float], theme: Theme) -> bytes:
         "svg.hashsalt": "spacy-padellm",
         "text.parse_math": False,  # a label may have dollar signs
         "font.family": "sans-serif",
-        "font.size": 10,
+        "font.size": 11,
         "text.color": theme.text,
         "axes.labelcolor": theme.text,
         "axes.edgecolor": theme.line,

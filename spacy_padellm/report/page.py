@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ..evaluation import REASONS, Evaluation
+from ..evaluation import LIMITS, REASONS, Evaluation
 from .documents import document_html, worst
 from .figures import confusion_figure, labels_figure, reliability_figure
+from .numbers import MISSING, decimal, percent
 from .theme import STYLE
 
 N_WORST = 10
@@ -51,14 +52,14 @@ def report_html(evaluation: Evaluation, *, data: str, n_worst: int = N_WORST) ->
 
 def _tiles(metrics: Mapping[str, Any]) -> str:
     tiles = {
-        "padellm_f: label and string": _percent(metrics["padellm_f"]),
-        "ents_f: label and position": _percent(metrics["ents_f"]),
-        "counts that are exact": _percent(metrics["counts"]["accuracy"]),
-        "mentions not in the text": _percent(
+        "padellm_f: label and string": percent(metrics["padellm_f"]),
+        "ents_f: label and position": percent(metrics["ents_f"]),
+        "counts that are exact": percent(metrics["counts"]["accuracy"]),
+        "mentions not in the text": percent(
             metrics["mentions"]["unaligned"]["not_in_text"]["share"]
         ),
-        "calibration error (ECE)": _percent(metrics["calibration"]["spans"]["ece"]),
-        "documents a second": _number(metrics["speed"]["documents_per_second"]),
+        "calibration error (ECE)": percent(metrics["calibration"]["spans"]["ece"]),
+        "documents a second": decimal(metrics["speed"]["documents_per_second"]),
     }
     items = "".join(f"<li><b>{value}</b><span>{name}</span></li>" for name, value in tiles.items())
     return f'<ul class="tiles">{items}</ul>'
@@ -76,35 +77,41 @@ def _scores(metrics: Mapping[str, Any]) -> str:
         [
             label,
             str(mentions.get(label, 0)),
-            *(_percent(by_string.get(label, none)[kind]) for kind in "prf"),
-            *(_percent(by_place.get(label, none)[kind]) for kind in "prf"),
+            *(percent(by_string.get(label, none)[kind]) for kind in "prf"),
+            *(percent(by_place.get(label, none)[kind]) for kind in "prf"),
         ]
         for label in labels
     ]
     total = [
         "all",
         str(sum(mentions.values())),
-        *(_percent(metrics[f"padellm_{kind}"]) for kind in "prf"),
-        *(_percent(metrics[f"ents_{kind}"]) for kind in "prf"),
+        *(percent(metrics[f"padellm_{kind}"]) for kind in "prf"),
+        *(percent(metrics[f"ents_{kind}"]) for kind in "prf"),
     ]
     heads = ["label", "gold", *(f"padellm_{k}" for k in "prf"), *(f"ents_{k}" for k in "prf")]
     pairs = {
-        label: (by_string.get(label, none)["f"] or 0.0, by_place.get(label, none)["f"] or 0.0)
-        for label in labels
+        label: (by_string.get(label, none)["f"], by_place.get(label, none)["f"]) for label in labels
     }
-    missing = metrics["data"]["labels_not_asked"]
-    note = (
-        f"<p>The component does not know these labels of the gold documents, so all their "
-        f"mentions are missed: {escape(', '.join(missing))}.</p>"
-        if missing
-        else ""
-    )
+    figure = f"<figure>{labels_figure(pairs)}</figure>" if pairs else ""
     return (
         "<h2>Scores</h2><p>padellm scores count, for each document, the set of pairs of label and "
         "mention string, as the paper does (arXiv 2402.04838); ents scores count labels and "
-        f"positions, as spaCy does.</p>{note}"
-        f"<figure>{labels_figure(pairs)}</figure>{_table(heads, [*rows, total])}"
+        f"positions, as spaCy does.</p>{_limits(metrics['data'])}"
+        f"{figure}{_table(heads, [*rows, total])}"
     )
+
+
+def _limits(data: Mapping[str, Any]) -> str:
+    notes = [f"{LIMITS[key]}: {n}" for key, n in data["limits"].items() if n]
+    if data["labels_not_asked"]:
+        notes.append(
+            "Labels of the gold documents that the component does not know, so that all their "
+            f"mentions are missed: {', '.join(data['labels_not_asked'])}"
+        )
+    if not notes:
+        return ""
+    items = "".join(f"<li>{escape(note)}.</li>" for note in notes)
+    return f'<p>What the gold documents leave open:</p><ul class="limits">{items}</ul>'
 
 
 def _counts(counts: Mapping[str, Any]) -> str:
@@ -120,10 +127,12 @@ def _counts(counts: Mapping[str, Any]) -> str:
         [label, *(_count_cell(key, scores[key]) for key in keys)]
         for label, scores in [*counts["per_label"].items(), ("all", counts)]
     ]
+    if not counts["n_prompts"]:
+        return "<h2>Counts</h2><p>There are no counts to compare.</p>"
     return (
         "<h2>Counts</h2><p>One prompt a document and label asks how many mentions there are. "
         "“Gold left out” is the share of gold mentions that too small a count leaves no room for."
-        '</p><div class="columns"><figure>'
+        '</p><div class="columns uneven"><figure>'
         f"{confusion_figure(counts['confusion'])}<figcaption>Number of prompts; shades are shares "
         f"of a row.</figcaption></figure>{_table(['label', *keys.values()], rows)}</div>"
     )
@@ -132,12 +141,12 @@ def _counts(counts: Mapping[str, Any]) -> str:
 def _count_cell(key: str, value: float | None) -> str:
     if key == "n_prompts":
         return str(value)
-    return _number(value) if key.startswith("mean") else _percent(value)
+    return decimal(value) if key.startswith("mean") else percent(value)
 
 
 def _mentions(mentions: Mapping[str, Any]) -> str:
     rows = [
-        [REASONS[key], str(entry["n"]), _percent(entry["share"])]
+        [REASONS[key], str(entry["n"]), percent(entry["share"])]
         for key, entry in mentions["unaligned"].items()
     ]
     faults = ""
@@ -154,33 +163,38 @@ def _mentions(mentions: Mapping[str, Any]) -> str:
 
 
 def _calibration(calibration: Mapping[str, Any]) -> str:
+    if not calibration["spans"]["n"]:
+        return "<h2>Calibration</h2><p>There are no spans to judge.</p>"
     rows = [
         [
-            f"{part['low']:.2f} – {part['high']:.2f}",
+            f"{part['low']:.2f}–{part['high']:.2f}",
             str(part["n"]),
-            _number(part["probability"], 3),
-            _number(part["accuracy"], 3),
+            decimal(part["probability"], 3),
+            decimal(part["accuracy"], 3),
+            "–".join(decimal(bound) for bound in part["interval"] or ()) or MISSING,
         ]
         for part in calibration["spans"]["bins"]
     ]
     sums = [
-        [name, str(part["n"]), _percent(part["ece"]), _number(part["brier"], 3)]
+        [name, str(part["n"]), percent(part["ece"]), decimal(part["brier"], 3)]
         for name, part in (
             ("all scored spans", calibration["spans"]),
             ("entities", calibration["ents"]),
         )
     ]
-    heads = ["probability", "spans", "mean probability", "share right"]
+    heads = ["probability", "spans", "mean", "right", "95% interval"]
     return (
         "<h2>Calibration</h2><p>Spans are sorted by probability into "
         f"{len(rows)} intervals of equal width. The expected calibration error (ECE) is the "
         "distance of mean probability and share of right spans, averaged over the intervals with "
         "their numbers of spans as weights; the Brier score is the mean squared distance of "
-        'probability and outcome.</p><div class="columns"><figure>'
+        "probability and outcome. Few spans leave the share uncertain, as its 95% interval "
+        "(Wilson) tells, and lift the ECE above 0 even where probabilities are "
+        'perfect.</p><div class="columns uneven"><figure>'
         f"{reliability_figure(calibration['spans'])}<figcaption>All scored spans. Bars: share "
-        "right; dots: at their mean probability; dashes: perfect calibration.</figcaption>"
-        f"</figure><div>{_table(['', 'number', 'ECE', 'Brier'], sums)}<br>{_table(heads, rows)}"
-        "</div></div>"
+        "right; dots: at their mean probability, with 95% intervals; dashes: perfect calibration."
+        f"</figcaption></figure><div>{_table(['', 'number', 'ECE', 'Brier'], sums)}<br>"
+        f"{_table(heads, rows)}</div></div>"
     )
 
 
@@ -188,11 +202,16 @@ def _documents(evaluation: Evaluation, n: int) -> str:
     chosen = worst(evaluation.outcomes, n)
     faulty = sum(1 for outcome in evaluation.outcomes if outcome.n_errors)
     labels = evaluation.metrics["model"]["labels"]
+    if not chosen:
+        return (
+            f"<h2>Worst documents</h2><p>None of {len(evaluation.outcomes)} documents has missed "
+            "or wrong entities.</p>"
+        )
     shown = "".join(document_html(number, outcome, labels) for number, outcome in chosen)
     return (
         f"<h2>Worst documents</h2><p>{faulty} of {len(evaluation.outcomes)} documents have missed "
-        f"or wrong entities; here are {len(chosen)} with the most. A dashed frame is a gold entity "
-        f"that was missed, a solid one a predicted entity that is wrong.</p>{shown}"
+        f"or wrong entities. Shown are {len(chosen)}, most errors first. A dashed frame is a gold "
+        f"entity that was missed, a solid one a predicted entity that is wrong.</p>{shown}"
     )
 
 
@@ -216,12 +235,4 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "num
 def _plain(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    return "–" if value is None else str(value)
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"
-
-
-def _number(value: float | None, digits: int = 2) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+    return MISSING if value is None else str(value)

@@ -58,7 +58,7 @@ body {
 h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .25rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.25rem; margin: 2.75rem 0 .5rem; }
 h3 { font-size: 1rem; margin: 0 0 .25rem; }
-p { margin: .25rem 0 .75rem; max-width: 46rem; }
+p { margin: .25rem 0 .75rem; max-width: 46rem; overflow-wrap: anywhere; }
 .muted, figcaption { color: var(--muted); font-size: .9rem; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: .75rem;
   margin: 1.5rem 0 0; padding: 0; list-style: none; }
@@ -67,29 +67,33 @@ p { margin: .25rem 0 .75rem; max-width: 46rem; }
 .tiles b { display: block; font-size: 1.65rem; line-height: 1.2; font-weight: 600;
   font-variant-numeric: tabular-nums; }
 .tiles span { color: var(--muted); font-size: .85rem; }
+.limits { margin: 0 0 1rem; padding-left: 1.2rem; max-width: 46rem; overflow-wrap: anywhere; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr));
   gap: 1.5rem 2.5rem; align-items: start; }
+@media (min-width: 60rem) { .columns.uneven { grid-template-columns: 5fr 6fr; } }
 .columns > * { min-width: 0; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem;
   font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .4rem; text-align: right; border-bottom: 1px solid var(--line); }
 th { color: var(--muted); font-weight: 600; vertical-align: bottom; }
-th:first-child, td:first-child { text-align: left; min-width: 6.5rem; overflow-wrap: anywhere; }
+th:first-child, td:first-child { text-align: left; min-width: 8.5rem; overflow-wrap: anywhere; }
 table.words td { text-align: left; overflow-wrap: anywhere; }
-figure { margin: 0 0 1rem; }
-figure img { max-width: 100%; height: auto; display: block; }
+figure { margin: 0 0 1rem; overflow-x: auto; }
+figure img { width: auto; max-width: max(100%, 24rem); height: auto; display: block; }
 article { border: 1px solid var(--line); border-radius: 8px; padding: 1rem 1.25rem;
   margin: 0 0 1rem; }
 article .columns { gap: 1rem 2rem; }
 article ul { margin: .75rem 0 0; padding-left: 1.2rem; font-size: .9rem; }
 article h4 { margin: .5rem 0 0; font-size: .8rem; color: var(--muted); font-weight: 600;
   text-transform: uppercase; letter-spacing: .04em; }
-.entities { line-height: 2.3 !important; overflow-wrap: anywhere; }
+.entities { line-height: 2.3 !important; overflow-wrap: anywhere; max-height: 32rem;
+  overflow-y: auto; }
 mark.entity { color: #1b1f24; padding: .2em .35em; border-radius: .3em; border: 2px solid #0000;
   -webkit-box-decoration-break: clone; box-decoration-break: clone; }
 mark.entity span { font-size: .72em; font-weight: 700; margin-left: .4em; }
 mark.missed { border: 2px dashed #a01414; }
 mark.wrong { border: 2px solid #a01414; }
+@media (max-width: 40rem) { body { padding: 1.25rem 1rem 2rem; } }
 """
 )

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import spacy
@@ -11,6 +12,8 @@ from spacy.util import import_file
 from typer.testing import CliRunner
 
 from spacy_padellm.cli import app
+from spacy_padellm.cli.evaluate import read_examples
+from spacy_padellm.labels import ANNOTATED_LABELS
 
 pytest_plugins = ["pipeline_fixtures"]
 
@@ -142,3 +145,46 @@ def test_code_is_imported(taught_folder, gold, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert srsly.read_json(metrics)["ents_f"] == 1
     assert refused("Path to Python code not found", taught_folder, gold, "--code", tmp_path / "no")
+
+
+def test_one_file_for_both_outputs(taught_folder, gold, tmp_path):
+    same = tmp_path / "x" / ".." / "page"
+    assert refused(
+        "name one file", taught_folder, gold, "--output", tmp_path / "page", "--html", same
+    )
+
+
+def test_what_the_gold_leaves_open_is_said(taught_folder, tmp_path):
+    nlp = spacy.blank("en")
+    docs = [example(nlp, *one).reference for one in GOLD]
+    docs[0].user_data[ANNOTATED_LABELS] = ["person"]
+    docs += [nlp.make_doc("Nobody looked here."), nlp.make_doc("")]
+    DocBin(docs=docs, store_user_data=True).to_disk(tmp_path / "gold.spacy")
+    metrics = tmp_path / "metrics.json"
+    code, output = run("evaluate", taught_folder, tmp_path / "gold.spacy", "--output", metrics)
+    assert code == 0, output
+    assert "without any token, left out: 1" in output
+    assert "in which nothing is judged: 1" in output
+    assert "annotated for some of the labels only" in output
+    assert "is blank" not in output
+    data = srsly.read_json(metrics)["data"]
+    assert data["documents"] == len(GOLD) + 1
+    assert (data["limits"]["some_labels"], data["limits"]["not_annotated"]) == (1, 1)
+
+
+def test_text_that_the_tokenizer_refuses(taught_folder, gold, tmp_path):
+    """The file is whole; the message must not say that it is damaged."""
+    nlp = spacy.load(taught_folder)
+    nlp.max_length = 10
+    with pytest.raises(ValueError, match="E088"):
+        read_examples(gold, nlp)
+
+
+def test_metrics_are_printed_where_they_can_not_be_written(taught_folder, gold, tmp_path):
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("needs /dev/full, a file on which every write fails")
+    code, output = run("evaluate", taught_folder, gold, "--html", full)
+    assert code == 1
+    assert "Can't write the results" in output
+    assert "padellm P, R, F" in output
