@@ -19,12 +19,15 @@ SPANS = [[(0, 11, "person"), (16, 28, "person"), (39, 44, "location")], []]
 
 @pytest.fixture
 def trainable(real_model):
-    """The model with all its weights trainable, put back afterwards."""
+    """The model without dropout, all its weights trainable; put back afterwards."""
+    was_training = real_model.network.training
+    real_model.network.eval()
     before = [(p, p.requires_grad) for p in real_model.network.parameters()]
     for parameter, _ in before:
         parameter.requires_grad_(True)
     yield real_model
     real_model.network.zero_grad(set_to_none=True)
+    real_model.network.train(was_training)
     for parameter, needed in before:
         parameter.requires_grad_(needed)
 
