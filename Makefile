@@ -40,11 +40,14 @@ project: $(VENV)/.installed-dev | weights  ## run project.yml: train on a sample
 
 test: test-tf4 test-tf5  ## the whole test suite, then what touches the model under transformers 5
 
+# A worker a core; each holds a model of 0.5 GB and more, so there are no more of them by default.
+WORKERS := 2
+
 test-tf4: $(VENV)/.installed-dev | weights
-	$(PY) -m pytest tests
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile tests
 
 test-tf5: $(VENV_TF5)/.installed | weights
-	$(PY_TF5) -m pytest -m "not slow" $(TF5_TESTS)
+	OMP_NUM_THREADS=1 $(PY_TF5) -m pytest -n $(WORKERS) --dist loadfile -m "not slow" $(TF5_TESTS)
 
 check: $(VENV)/.installed-dev  ## lint, format and types
 	$(PY) -m ruff check .
