@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 
 from .model.codec import Codec
+from .model.token_bytes import TokenBytes
 from .prompts import NUMBER, Prompt
 from .tags import Tags
 from .tree import COUNT, NO_TARGET, TRUNK, Ints, PromptTree
@@ -50,6 +52,14 @@ class TreeBuilder:
         if index not in self._mention_heads:
             self._mention_heads[index] = self.codec.encode(self._prompt.mention_head(index))
         return self._mention_heads[index]
+
+    @cached_property
+    def token_bytes(self) -> TokenBytes:
+        """RETURNS (TokenBytes): The bytes of the tokens.
+
+        RAISES (ValueError): A tokenizer whose tokens can't be read as bytes.
+        """
+        return TokenBytes(self.codec)
 
     def tag_symbols(self, labels: Sequence[str]) -> list[int] | None:
         """RETURNS (list[int] | None): Tokens that the text's tags are said with (`Tags.symbols`);

@@ -25,6 +25,7 @@ class Bounds:
     count_slack (float | None): The number is the largest k with P(count >= k) above it; None for
         the likeliest number.
     tag_weight (float): Weight of what the text's tags say of a number.
+    joint_starts (bool): Whether the first tokens of a label's mentions are chosen together.
     """
 
     max_count: int
@@ -32,6 +33,7 @@ class Bounds:
     max_positions: int | None
     count_slack: float | None = None
     tag_weight: float = 0.5
+    joint_starts: bool = False
 
 
 @dataclass

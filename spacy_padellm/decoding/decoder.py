@@ -35,6 +35,9 @@ class Decoder(ABC):
         None takes the likeliest number, as the paper does. Decoders that say no counts ignore it.
     tag_weight (float): Where the prompt has `tag_text`, how much the text's tags say in the counts,
         from 0 (nothing) to 1 (all): the weight of their log-probabilities in the mean.
+    joint_starts (bool): Chooses the first tokens of a label's mentions together, at places that
+        rise through the text, so that no two mentions are the same place. Decoders that say one
+        answer ignore it.
     """
 
     max_count: int = 99
@@ -42,6 +45,7 @@ class Decoder(ABC):
     batch_tokens: int | None = None
     count_slack: float | None = None
     tag_weight: float = 0.5
+    joint_starts: bool = False
 
     def __post_init__(self) -> None:
         for name in ("max_count", "max_mention_tokens", "batch_tokens"):
@@ -92,6 +96,7 @@ class Decoder(ABC):
             model.max_positions,
             self.count_slack,
             self.tag_weight,
+            self.joint_starts,
         )
         model.network.eval()
         waiting = batches([self.work(model, tree) for tree in trees], budget)

@@ -20,6 +20,7 @@ from .branch import (
     stop_rambling,
 )
 from .decoder import Decoder, gather
+from .joint_starts import say_first_tokens
 from .prediction import Prediction
 from .tag_counts import say_first_digits
 
@@ -78,12 +79,13 @@ class ReplicatedDecoder(Decoder):
                 paths = paths._replace(horizon=[*prompt.horizon, *paths.horizon[len(prompt) :]])
                 runs.append((len(runs), [*prompt.ids, *tail], paths))
                 mentions.append(MentionBranch(branch.tree, branch.label, k, length))
-        self._say_mentions(model, trees, mentions, runs, bounds)
+        self._say_mentions(model, builder, trees, mentions, runs, bounds)
         return gather(model, trees, counts, mentions)
 
     def _say_mentions(
         self,
         model: LanguageModel,
+        builder: TreeBuilder,
         trees: Sequence[PromptTree],
         mentions: Sequence[MentionBranch],
         runs: Sequence[Run],
@@ -92,7 +94,7 @@ class ReplicatedDecoder(Decoder):
         if not mentions:
             return
         rows = model.start_rows(len(runs), max(len(ids) for _, ids, _ in runs) + 8)
-        say_mentions(mentions, rows.feed(feed_of(runs)), model.codec, bounds)
+        say_first_tokens(mentions, rows.feed(feed_of(runs)), trees, builder, bounds)
         stop_rambling(mentions, trees)
         while live := [(row, branch) for row, branch in enumerate(mentions) if branch.open]:
             runs = []
@@ -112,6 +114,7 @@ def make_replicated_decoder(
     batch_tokens: int | None = None,
     count_slack: float | None = None,
     tag_weight: float = 0.5,
+    joint_starts: bool = False,
 ) -> ReplicatedDecoder:
     """Registered as `spacy-padellm.replicated_decoder.v1` in spaCy's `misc` registry.
 
@@ -122,7 +125,10 @@ def make_replicated_decoder(
         P(count >= k) above it. None takes the likeliest number, as the paper does.
     tag_weight (float): From 0 to 1: how much the text's tags say in the counts, where the prompt
         has `tag_text`.
+    joint_starts (bool): Whether the first tokens of a label's mentions are chosen together.
     RETURNS (ReplicatedDecoder): The decoder.
     RAISES (ValueError): A parameter out of its range.
     """
-    return ReplicatedDecoder(max_count, max_mention_tokens, batch_tokens, count_slack, tag_weight)
+    return ReplicatedDecoder(
+        max_count, max_mention_tokens, batch_tokens, count_slack, tag_weight, joint_starts
+    )

@@ -19,6 +19,7 @@ from .branch import (
     stop_rambling,
 )
 from .decoder import Decoder, gather
+from .joint_starts import say_first_tokens
 from .prediction import Prediction
 from .replicated import ReplicatedDecoder
 from .tag_counts import say_first_digits
@@ -85,9 +86,9 @@ class TreeDecoder(Decoder):
             for count in numbers:
                 if count.open:  # the number went on, so its heads were asked too early
                     rows.forget(row_of[count.tree], count.tree, count.label)
-            say_mentions(
-                [*speaking, *heads], logits[[not n for n in is_number]], model.codec, bounds
-            )
+            said = logits[[not n for n in is_number]]
+            say_mentions(speaking, said[: len(speaking)], model.codec, bounds)
+            say_first_tokens(heads, said[len(speaking) :], trees, builder, bounds)
             going_on = {(count.tree, count.label) for count in numbers if count.open}
             mentions += [head for head in heads if (head.tree, head.label) not in going_on]
             stop_rambling(mentions, trees)
@@ -103,6 +104,7 @@ def make_tree_decoder(
     batch_tokens: int | None = None,
     count_slack: float | None = None,
     tag_weight: float = 0.5,
+    joint_starts: bool = False,
 ) -> TreeDecoder:
     """Registered as `spacy-padellm.tree_decoder.v1` in spaCy's `misc` registry.
 
@@ -113,10 +115,13 @@ def make_tree_decoder(
         P(count >= k) above it. None takes the likeliest number, as the paper does.
     tag_weight (float): From 0 to 1: how much the text's tags say in the counts, where the prompt
         has `tag_text`.
+    joint_starts (bool): Whether the first tokens of a label's mentions are chosen together.
     RETURNS (TreeDecoder): The decoder.
     RAISES (ValueError): A parameter out of its range.
     """
-    return TreeDecoder(max_count, max_mention_tokens, batch_tokens, count_slack, tag_weight)
+    return TreeDecoder(
+        max_count, max_mention_tokens, batch_tokens, count_slack, tag_weight, joint_starts
+    )
 
 
 def _feed_digit(count: CountBranch, model: LanguageModel) -> tuple[list[int], Paths]:

@@ -1,0 +1,110 @@
+"""The first tokens of a label's mentions, chosen together."""
+
+from itertools import combinations, pairwise, product
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacy_padellm.decoding.branch import Bounds, MentionBranch
+from spacy_padellm.decoding.joint_starts import rising, say_first_tokens
+from spacy_padellm.decoding.replicated import make_replicated_decoder
+from spacy_padellm.decoding.tree import make_tree_decoder
+
+TEXTS = ["the new man in a hat", "a hat", "nun in the inn\n", "the the the the", "é 北京 a", "x"]
+LABELS = ["a", "new"]
+BOUNDS = Bounds(99, 8, None, joint_starts=True)
+
+
+@st.composite
+def edges(draw):
+    src = sorted(draw(st.lists(st.integers(0, 5), min_size=1, max_size=8)))
+    n_mentions = draw(st.integers(1, 3))
+    numbers = st.integers(-9, 0)
+    rows = draw(
+        st.lists(
+            st.lists(numbers, min_size=len(src), max_size=len(src)),
+            min_size=n_mentions,
+            max_size=n_mentions,
+        )
+    )
+    return np.array(rows, dtype=float), np.array(src)
+
+
+@given(edges())
+def test_the_best_of_all_rising_choices(case):
+    logprobs, src = case
+    chosen = rising(logprobs, src)
+    sums = []
+    for starts in combinations(sorted(set(src.tolist())), len(logprobs)):
+        options = [np.flatnonzero(src == start) for start in starts]
+        for way in product(*options):
+            sums.append(sum(logprobs[row, edge] for row, edge in enumerate(way)))
+    if not sums:
+        assert chosen is None
+        return
+    places = [src[edge] for edge in chosen]
+    assert all(one < other for one, other in pairwise(places))
+    assert sum(logprobs[row, edge] for row, edge in enumerate(chosen)) == max(sums)
+
+
+def said(builder, text, heads, wishes):
+    """The first tokens of mentions that would each say what is wished."""
+    (tree,) = builder.ask([text], LABELS)
+    logits = torch.zeros(heads, 512)
+    for row, wish in enumerate(wishes):
+        for token, value in wish.items():
+            logits[row, builder.codec.encode(token)[0]] = value
+    branches = [MentionBranch(0, 1, k, 9) for k in range(1, heads + 1)]
+    say_first_tokens(branches, logits, [tree], builder, BOUNDS)
+    return [builder.codec.tokenizer.decode(branch.ids) for branch in branches], branches
+
+
+def test_the_same_place_is_not_said_twice(toy_builder):
+    wishes = [{"m": 9.0, "n": 5.0}, {"m": 9.0, "h": 5.0}]
+    assert said(toy_builder, "new man", 2, wishes)[0] == ["n", "m"]
+    assert said(toy_builder, "man hat", 2, wishes)[0] == ["m", "h"]
+    assert said(toy_builder, "man man", 2, wishes)[0] == ["m", "m"]
+
+
+def test_only_what_the_text_holds(toy_builder):
+    tokens, (branch,) = said(toy_builder, "new man", 1, [{"h": 20.0, "m": 9.0}])
+    assert tokens == ["m"]
+    assert branch.logprobs[0] < -10  # the model's own
+    assert branch.open
+
+
+def test_more_mentions_than_starts(toy_builder):
+    assert said(toy_builder, "x", 2, [{"h": 9.0}, {"m": 9.0}])[0] == ["h", "m"]
+
+
+@pytest.mark.filterwarnings("ignore:Base model 'mpt' can't read prompt trees")
+@pytest.mark.parametrize("name", ["llama", "mpt"])
+def test_both_decoders_and_all_batches_agree(tiny_model, toy_builder, name):
+    model = tiny_model(name)
+    settings = {"max_count": 3, "max_mention_tokens": 4, "joint_starts": True}
+    tree = make_tree_decoder(**settings)(model, toy_builder, TEXTS, LABELS)
+    replicated = make_replicated_decoder(**settings)(model, toy_builder, TEXTS, LABELS)
+    alone = [make_tree_decoder(**settings)(model, toy_builder, [t], LABELS)[0] for t in TEXTS]
+    plain = make_tree_decoder(3, 4)(model, toy_builder, TEXTS, LABELS)
+    for one, *others in zip(tree, replicated, alone, strict=True):
+        for other in others:
+            assert [c.number for c in one.counts] == [c.number for c in other.counts]
+            assert [m.text for m in one.mentions] == [m.text for m in other.mentions]
+    assert [p.counts for p in tree] == [p.counts for p in plain]
+    assert [p.mentions for p in tree] != [p.mentions for p in plain]
+
+
+@pytest.mark.weights
+def test_names_of_a_list_do_not_collide(real_model, real_builder):
+    text = "They play Roskilde , Rock am Ring , Pinkpop , Give It A Name Festival and Download ."
+    labels = ["person", "organisation", "location", "miscellaneous"]
+    for decoder in (make_tree_decoder(joint_starts=True), make_tree_decoder()):
+        (found,) = decoder(real_model, real_builder, [text], labels)
+        for label in labels:
+            mentions = [m.text for m in found.mentions if m.label == label]
+            places = [text.find(m[:3]) for m in mentions]
+            rising_places = all(0 <= one < other for one, other in pairwise(places))
+            assert rising_places or not decoder.joint_starts
