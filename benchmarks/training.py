@@ -38,18 +38,23 @@ def main(
     device: str = "cpu",
     base: str = "smollm2-135m",
     limit: int = typer.Option(0, help="Documents; 0 for all"),
-    batch_size: int = typer.Option(64, help="Documents of a step"),
+    batch_sizes: list[int] = typer.Option([64], "--batch-size", help="Documents of a step"),
+    ways: list[str] = typer.Option(
+        [], "--way", help="plain; on a GPU also graphs, compiled; all if none is given"
+    ),
     whole: bool = typer.Option(True, help="Train all weights as well as LoRA"),
 ) -> None:
     """Measure an epoch of each way in one process; print a table, write results/training.json."""
-    figures: dict[str, Any] = {"set": name, "batch_size": batch_size}
+    figures: dict[str, Any] = {"set": name, "runs": []}
     for recipe in ("lora", "full") if whole else ("lora",):
-        figures[recipe] = measure(data, name, device, base, limit, batch_size, recipe)
-    write_results("training", figures, device=device)
-    for recipe in ("lora", "full") if whole else ("lora",):
-        one = figures[recipe]
+        for batch_size in batch_sizes:
+            one = measure(data, name, device, base, limit, batch_size, recipe, ways)
+            figures["runs"].append({"recipe": recipe, "batch_size": batch_size, **one})
+            write_results("training", figures, device=device)
+    for one in figures["runs"]:
         msg.info(
-            f"{recipe}: {one['documents']} documents; tokens an epoch: sequences "
+            f"{one['recipe']}, {one['documents']} documents, {one['batch_size']} a step; tokens an "
+            f"epoch: sequences "
             f"{one['tokens']['sequences']}, trees {one['tokens']['trees']} "
             f"({one['token_ratio']:.2f} times fewer)"
         )
@@ -64,7 +69,14 @@ def main(
 
 
 def measure(
-    data: Path, name: str, device: str, base: str, limit: int, batch_size: int, recipe: str
+    data: Path,
+    name: str,
+    device: str,
+    base: str,
+    limit: int,
+    batch_size: int,
+    recipe: str,
+    asked: Sequence[str],
 ) -> dict[str, Any]:
     """RETURNS (dict[str, Any]): Tokens, seconds and ratios of one recipe."""
     ner, forms = read(data, name, device, base, limit, batch_size, recipe == "lora")
@@ -76,7 +88,9 @@ def measure(
     ways: dict[str, Callable[[], Loss]] = {"plain": lambda: Loss(model, half)}
     if device != "cpu":
         ways["graphs"] = lambda: GraphedLoss(model, half)
-        ways["graphs, compiled"] = lambda: GraphedLoss(model, half, True)
+        ways["compiled"] = lambda: GraphedLoss(model, half, True)
+    if asked:
+        ways = {way: ways[way] for way in asked}
     tokens = {form: sum(len(t) for b in parts for t in b) for form, parts in forms.items()}
     targets = {form: sum(t.n_targets for b in parts for t in b) for form, parts in forms.items()}
     assert targets["trees"] == targets["sequences"], "both ways must be asked the same"

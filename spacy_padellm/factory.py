@@ -44,7 +44,7 @@ max_mention_tokens = 64
 batch_tokens = null
 count_slack = null
 tag_weight = 0.5
-joint_starts = false
+joint_starts = true
 
 [padellm_ner.model]
 @architectures = "spacy-padellm.CausalLM.v1"

@@ -13,6 +13,12 @@ RECIPES = [
     for path in CONFIGS
     if path.stem in ("en_adapter", "en_full", "en_lora", "zh_full", "zh_lora")
 ]
+DECODERS = (
+    "tree_decoder",
+    "replicated_decoder",
+    "autoregressive_struct_decoder",
+    "autoregressive_aug_decoder",
+)
 LANGUAGES = {path.stem: path.stem[:2] for path in RECIPES}
 
 
@@ -53,6 +59,19 @@ def test_pipeline_is_made(path):
     """Also those that `spacy assemble` reads; weights load later."""
     nlp = util.load_model_from_config(load_config(path), auto_fill=True)
     assert nlp.pipe_names == ["padellm_ner"]
+
+
+@named(RECIPES)
+@pytest.mark.parametrize("name", DECODERS)
+def test_decoder_is_one_setting(path, name):
+    """Every recipe trains each way of finding entities, its decoder's name changed."""
+    config = load_config(path)
+    config["components"]["padellm_ner"]["decoder"]["@misc"] = f"spacy-padellm.{name}.v1"
+    nlp = util.load_model_from_config(config)
+    decoder = nlp.get_pipe("padellm_ner").decoder
+    assert type(decoder).__name__.lower() == name.replace("_", "")
+    assert decoder.max_count == config["components"]["padellm_ner"]["decoder"]["max_count"]
+    assert decoder.joint_starts
 
 
 @named(RECIPES)

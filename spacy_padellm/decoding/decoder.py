@@ -45,7 +45,7 @@ class Decoder(ABC):
     batch_tokens: int | None = None
     count_slack: float | None = None
     tag_weight: float = 0.5
-    joint_starts: bool = False
+    joint_starts: bool = True
 
     def __post_init__(self) -> None:
         for name in ("max_count", "max_mention_tokens", "batch_tokens"):

@@ -114,7 +114,7 @@ def make_replicated_decoder(
     batch_tokens: int | None = None,
     count_slack: float | None = None,
     tag_weight: float = 0.5,
-    joint_starts: bool = False,
+    joint_starts: bool = True,
 ) -> ReplicatedDecoder:
     """Registered as `spacy-padellm.replicated_decoder.v1` in spaCy's `misc` registry.
 

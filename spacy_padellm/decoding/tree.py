@@ -104,7 +104,7 @@ def make_tree_decoder(
     batch_tokens: int | None = None,
     count_slack: float | None = None,
     tag_weight: float = 0.5,
-    joint_starts: bool = False,
+    joint_starts: bool = True,
 ) -> TreeDecoder:
     """Registered as `spacy-padellm.tree_decoder.v1` in spaCy's `misc` registry.
 

@@ -58,14 +58,19 @@ class Loss:
 
     def add(self, gradients: Sequence[torch.Tensor | None]) -> None:
         """Add gradients to those that the parameters have."""
-        sums, terms = [], []
+        new, first, sums, terms = [], [], [], []
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             if gradient is None:
                 continue
             if parameter.grad is None:
-                parameter.grad = gradient.clone()
+                new.append(parameter)
+                first.append(gradient)
             else:
                 sums.append(parameter.grad)
                 terms.append(gradient)
+        if new:
+            # Copies, made in few launches: a captured pass writes its gradients in place.
+            for parameter, gradient in zip(new, torch._foreach_mul(first, 1.0), strict=True):
+                parameter.grad = gradient
         if sums:
             torch._foreach_add_(sums, terms)
