@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
@@ -54,12 +55,14 @@ class TreeBuilder:
         return self._mention_heads[index]
 
     @cached_property
-    def token_bytes(self) -> TokenBytes:
-        """RETURNS (TokenBytes): The bytes of the tokens.
-
-        RAISES (ValueError): A tokenizer whose tokens can't be read as bytes.
-        """
-        return TokenBytes(self.codec)
+    def token_bytes(self) -> TokenBytes | None:
+        """RETURNS (TokenBytes | None): The bytes of the tokens; None, with a warning, where the
+        tokenizer's can't be read as bytes."""
+        try:
+            return TokenBytes(self.codec)
+        except ValueError as error:
+            warnings.warn(f"{error} Mentions are decoded without it.", stacklevel=2)
+            return None
 
     def tag_symbols(self, labels: Sequence[str]) -> list[int] | None:
         """RETURNS (list[int] | None): Tokens that the text's tags are said with (`Tags.symbols`);

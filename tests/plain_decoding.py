@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 import torch
 
+# What decoders add to the paper's way, switched off.
+PLAIN = {"joint_starts": False}
+
 
 class Said(NamedTuple):
     """What was said of one label: the number, its log-probability, its mentions.

@@ -36,13 +36,14 @@ def say_first_tokens(
     builder (TreeBuilder): Knows where the text is in a tree.
     bounds (Bounds): Where mentions stop.
     """
-    if not bounds.joint_starts or not heads:
+    pieces = builder.token_bytes if bounds.joint_starts and heads else None
+    if pieces is None:
         say_mentions(heads, logits, builder.codec, bounds)
         return
     groups: dict[tuple[int, int], list[int]] = {}
     for i, head in enumerate(heads):
         groups.setdefault((head.tree, head.label), []).append(i)
-    edges = {tree: _edges(trees[tree], builder) for tree, _ in groups}
+    edges = {tree: _edges(trees[tree], builder, pieces) for tree, _ in groups}
     alone: list[int] = []
     for (tree, _), group in groups.items():
         src, tokens = edges[tree]
@@ -62,10 +63,9 @@ def say_first_tokens(
         say_mentions([heads[i] for i in alone], logits[alone], builder.codec, bounds)
 
 
-def _edges(tree: PromptTree, builder: TreeBuilder) -> tuple[Ints, Ints]:
+def _edges(tree: PromptTree, builder: TreeBuilder, pieces: TokenBytes) -> tuple[Ints, Ints]:
     """RETURNS (tuple[Ints, Ints]): Starts in the text's bytes and tokens that can be said there,
     each of shape [edges], by start."""
-    pieces: TokenBytes = builder.token_bytes
     text = pieces.text(tree.ids[builder.text_places(tree)].tolist())
     text = text.replace(b"\n", b" ").replace(b"\r", b" ")
     pairs = [

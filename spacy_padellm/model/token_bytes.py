@@ -29,7 +29,7 @@ class TokenBytes:
         else:
             raise ValueError(
                 f"The tokens of {codec.tokenizer.name_or_path!r} can't be read as bytes of a text, "
-                "which joint_starts needs. Set joint_starts = false, or use another base."
+                "which joint_starts needs."
             )
         self._start = prefix
         self._ids: dict[bytes, int] = {}

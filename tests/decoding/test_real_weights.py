@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from plain_decoding import decode_plainly, encode
+from plain_decoding import PLAIN, decode_plainly, encode
 
 from spacy_padellm.decoding.replicated import ReplicatedDecoder
 from spacy_padellm.decoding.tree import TreeDecoder
@@ -99,8 +99,8 @@ def test_tree_and_replicated_decoders_say_the_same(real_model, real_builder, tex
 def test_log_probabilities_are_those_of_each_prompt_alone(real_model, real_builder):
     """One forward pass by transformers over a prompt with its answer; nothing of ours but words."""
     tokenizer, network = real_model.codec.tokenizer, real_model.network
-    tree = TreeDecoder()(real_model, real_builder, SENTENCES, LABELS)
-    replicated = ReplicatedDecoder()(real_model, real_builder, SENTENCES, LABELS)
+    tree = TreeDecoder(**PLAIN)(real_model, real_builder, SENTENCES, LABELS)
+    replicated = ReplicatedDecoder(**PLAIN)(real_model, real_builder, SENTENCES, LABELS)
 
     assert sum(len(one.mentions) for one in tree) > 12
     for text, one, other in zip(SENTENCES, tree, replicated, strict=True):
@@ -147,7 +147,7 @@ def _answer_logprobs(network, prompt, answer):
 def test_decoding_is_the_papers_decoding_done_plainly(real_model, real_builder):
     """Greedy, prompt by prompt, the whole of it anew at each token, by transformers alone."""
     text = "Marie Curie worked in Paris."
-    (prediction,) = TreeDecoder()(real_model, real_builder, [text], LABELS)
+    (prediction,) = TreeDecoder(**PLAIN)(real_model, real_builder, [text], LABELS)
     for count in prediction.counts:
         expected = decode_plainly(
             real_model.network, real_model.codec.tokenizer, text, count.label, 99, 64

@@ -5,6 +5,7 @@ decoder on a model that takes no trees.
 import itertools
 
 import pytest
+from plain_decoding import PLAIN
 from scripted_model import GARBAGE, ScriptedModel
 
 from spacy_padellm.decoding.replicated import ReplicatedDecoder
@@ -31,7 +32,7 @@ def decode(request, toy_codec, english):
         builder = TreeBuilder(toy_codec, english, max_positions)
         texts = list(script) if texts is None else texts
         labels = list(next(iter(script.values())))
-        return decoder(**parameters)(model, builder, texts, labels), model
+        return decoder(**PLAIN, **parameters)(model, builder, texts, labels), model
 
     return run
 
@@ -110,7 +111,7 @@ def test_heads_asked_after_the_first_digit_are_discarded(decode):
 def test_only_discarded_heads_are_asked_of_prompts_that_do_not_exist(toy_codec, english):
     script = {"doc": {"a": ("12", ["x"] * 12)}}
     asked = {}
-    for decoder in (TreeDecoder(), ReplicatedDecoder()):
+    for decoder in (TreeDecoder(**PLAIN), ReplicatedDecoder(**PLAIN)):
         model = ScriptedModel(toy_codec, script)
         decoder(model, TreeBuilder(toy_codec, english), ["doc"], ["a"])
         asked[type(decoder)] = model.unknown

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from plain_decoding import decode_plainly
+from plain_decoding import PLAIN, decode_plainly
 from random_trees import grow
 
 from spacy_padellm.decoding.replicated import ReplicatedDecoder
@@ -174,8 +174,8 @@ def test_decoders_say_what_prompts_alone_say(name, tiny_model, toy_builder):
     labels = ["place", "x"]
     bounds = {"max_count": 12, "max_mention_tokens": 2}
 
-    tree = TreeDecoder(**bounds)(model, toy_builder, texts, labels)
-    replicated = ReplicatedDecoder(**bounds)(model, toy_builder, texts, labels)
+    tree = TreeDecoder(**bounds, **PLAIN)(model, toy_builder, texts, labels)
+    replicated = ReplicatedDecoder(**bounds, **PLAIN)(model, toy_builder, texts, labels)
 
     assert max(len(prediction.mentions) for prediction in tree) >= 12
     tokenizer = model.codec.tokenizer
