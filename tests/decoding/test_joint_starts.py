@@ -114,7 +114,7 @@ def test_names_of_a_list_do_not_collide(real_model, real_builder):
 
 def test_tokens_that_are_no_bytes(english):
     """Such a tokenizer's mentions are said as if each were alone, with a warning."""
-    builder = TreeBuilder(metaspace_codec(), english)
+    builder = TreeBuilder(metaspace_codec(eos_token="</s>"), english)
     (tree,) = builder.ask(["a b"], ["a"])
     logits = torch.eye(2, len(builder.codec.tokenizer))
     branches = [MentionBranch(0, 1, k, 9) for k in (1, 2)]
