@@ -107,6 +107,9 @@ def train(
     variation: list[str] = typer.Option(
         [], "--try", help="Settings of the decoder, chosen on dev: key=value,key=value"
     ),
+    comparison: list[str] = typer.Option(
+        [], "--compare", help="Settings of the decoder, scored on dev and test but never chosen"
+    ),
     test: bool = typer.Option(True, help="Score the test set too, not the dev set alone"),
 ) -> None:
     """Train on a set, choose the best epoch on dev, score dev and test."""
@@ -167,6 +170,16 @@ def train(
                 set_decoder(best, replace(plain, **dict(_parsed(s) for s in chosen.split(","))))
                 tried = score(best, place / "test.spacy")
                 figures["test_tried"] = {"decoder": chosen, **tried}
+            set_decoder(best, plain)
+        if comparison:
+            plain = decoder_of(best)
+            figures["compared"] = {}
+            for one in comparison:
+                set_decoder(best, replace(plain, **dict(_parsed(s) for s in one.split(","))))
+                figures["compared"][one] = {
+                    split: score(best, place / f"{split}.spacy") for split in ("dev", "test")
+                }
+                msg.info(f"{one} test: {_line(figures['compared'][one]['test'])}")
             set_decoder(best, plain)
         if test:
             figures["test"] = score(best, place / "test.spacy")

@@ -19,8 +19,10 @@ NOT_IN_TEXT = "its string is not in the text"
 TOO_OFTEN = "its label said its string more often than the text holds it"
 INSIDE_TOKEN = "it starts or ends inside a token"
 
-# Mentions of one label in reading order: pairs of a number and a key of the string's places.
-Queue = list[tuple[int, str]]
+# A key of a mention's places: its string, and its places where the decoder knows them.
+Key = tuple[str, tuple[Place, ...] | None]
+# Mentions of one label in reading order: pairs of a number and a key.
+Queue = list[tuple[int, Key]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,9 @@ def align(
     doc: Doc, mentions: Sequence[Mention], *, mode: str = "expand", ignore_case: bool = False
 ) -> Alignment:
     """Find the place of each mention in the text, and the tokens that it covers.
+
+    A mention whose places the decoder knows is at one of those; the others are sought by their
+    strings.
 
     A newline or carriage return of the text matches a space, as the model is trained to say one. A
     string in other code points than the text's matches whole characters that are canonically
@@ -65,11 +70,14 @@ def align(
         )
     text = DocText(doc, ignore_case=ignore_case)
     strings = {i: as_read(m.text).strip() for i, m in enumerate(mentions) if m.ended}
-    keys = {i: text.fold(string) for i, string in strings.items() if string}
-    places: dict[str, list[list[Place]]] = {}
+    keys: dict[int, Key] = {
+        i: (text.fold(string), mentions[i].places) for i, string in strings.items() if string
+    }
+    places: dict[Key, list[list[Place]]] = {}
     for i, key in keys.items():
         if key not in places:
-            places[key] = text.find(strings[i])
+            known = mentions[i].places
+            places[key] = text.find(strings[i]) if known is None else [_apart(known), [], [], []]
     queues: dict[str, Queue] = {}
     for i in sorted(keys, key=lambda i: mentions[i].index):
         queues.setdefault(mentions[i].label, []).append((i, keys[i]))
@@ -89,10 +97,22 @@ def align(
         else:
             # No whitespace token is at an edge of the span, as there is no space at the mention's.
             start, end = text.expand(chosen[i])
-            score = _score(mention)
-            spans.append(ScoredSpan(start, end, *chosen[i], mention.label, score, strings[i]))
+            score, in_text = _score(mention), mention.text_logprobs
+            text_score = None if in_text is None else math.exp(min(math.fsum(in_text), 0.0))
+            spans.append(
+                ScoredSpan(start, end, *chosen[i], mention.label, score, strings[i], text_score)
+            )
     spans.sort(key=lambda span: (span.start_char, span.end_char))
     return Alignment(spans, unaligned)
+
+
+def _apart(places: Sequence[Place]) -> list[Place]:
+    """RETURNS (list[Place]): Places that do not overlap, the first of those that do."""
+    apart: list[Place] = []
+    for place in places:
+        if not apart or place[0] >= apart[-1][1]:
+            apart.append(place)
+    return apart
 
 
 def _score(mention: Mention) -> float:
@@ -106,7 +126,7 @@ def _score(mention: Mention) -> float:
 
 
 def _choose(
-    queues: dict[str, Queue], places: dict[str, list[list[Place]]], length: int
+    queues: dict[str, Queue], places: dict[Key, list[list[Place]]], length: int
 ) -> dict[int, Place]:
     """Choose among equal strings.
 
@@ -115,7 +135,7 @@ def _choose(
     the places that the first has chosen.
 
     queues (dict[str, Queue]): The mentions of each label.
-    places (dict[str, list[list[Place]]]): The places of each string by rank, as `DocText.find`
+    places (dict[Key, list[list[Place]]]): The places of each string by rank, as `DocText.find`
         gives them.
     length (int): Characters in the text.
     RETURNS (dict[int, Place]): The chosen places, by the numbers of the mentions.
@@ -126,7 +146,7 @@ def _choose(
 
 
 def _choose_outside(
-    shunned: Callable[[Place], bool], queues: dict[str, Queue], places: dict[str, list[list[Place]]]
+    shunned: Callable[[Place], bool], queues: dict[str, Queue], places: dict[Key, list[list[Place]]]
 ) -> dict[int, Place]:
     """One round of `_choose`. In each rank, places that are shunned come after the others."""
     halved = {
@@ -135,7 +155,7 @@ def _choose_outside(
     }
     chosen: dict[int, Place] = {}
     for queue in queues.values():
-        unused: dict[str, list[list[Place]]] = {}
+        unused: dict[Key, list[list[Place]]] = {}
         previous = 0
         for i, key in queue:
             if key not in unused:

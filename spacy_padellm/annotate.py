@@ -30,13 +30,18 @@ def annotate(
     doc (Doc): The document.
     scored (Sequence[ScoredSpan]): Every span that was found.
     deduplicate (Callable): The rule for spans found under several labels.
-    spans_key (str): Key of doc.spans; `attrs["scores"]` of the group holds the probabilities.
+    spans_key (str): Key of doc.spans; `attrs["scores"]` of the group holds the probabilities, and
+        `attrs["text_scores"]`, where mentions are constrained, those among the text's own strings.
     threshold (float): Least probability for doc.ents.
     """
     order = sorted(scored, key=lambda span: (span.start, span.end))
     spans = [Span(doc, span.start, span.end, label=span.label) for span in order]
     scores = np.array([span.score for span in order], dtype="float32")
-    doc.spans[spans_key] = SpanGroup(doc, name=spans_key, spans=spans, attrs={"scores": scores})
+    attrs = {"scores": scores}
+    if any(span.text_score is not None for span in order):
+        in_text = [float("nan") if span.text_score is None else span.text_score for span in order]
+        attrs["text_scores"] = np.array(in_text, dtype="float32")
+    doc.spans[spans_key] = SpanGroup(doc, name=spans_key, spans=spans, attrs=attrs)
 
     taken = {token.i for token in doc if token.ent_type or token.ent_iob == BLOCKED}
     blocked = [

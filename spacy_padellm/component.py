@@ -24,6 +24,7 @@ from .annotate import Deduplicate, annotate
 from .gold import gold_of, is_usable
 from .labels import check_labels, labels_of
 from .model.shim import CausalLMShim
+from .occurrences import token_bounds
 from .prompts import Prompt
 from .scoring import ner_score
 from .settings import check_settings
@@ -214,7 +215,8 @@ class PadellmNER(TrainablePipe):
             return []
         self._require_labels()
         model = self.shim.load()
-        return self.decoder(model, self._builder(), [doc.text for doc in docs], self.labels)
+        texts, tokens = [doc.text for doc in docs], [token_bounds(doc) for doc in docs]
+        return self.decoder(model, self._builder(), texts, self.labels, tokens)
 
     def align(self, doc: Doc, prediction: Prediction) -> Alignment:
         """Find what was said of a document in its text.

@@ -45,6 +45,7 @@ batch_tokens = null
 count_slack = null
 tag_weight = 0.5
 joint_starts = true
+constrained = true
 
 [padellm_ner.model]
 @architectures = "spacy-padellm.CausalLM.v1"

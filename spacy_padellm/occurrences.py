@@ -5,6 +5,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+from spacy.attrs import IDX, IS_SPACE, LENGTH
 from spacy.tokens import Doc
 
 # Character offsets in doc.text, end exclusive.
@@ -15,6 +18,13 @@ def as_read(text: str) -> str:
     """RETURNS (str): The text with a space for each newline and carriage return, as the model is
     trained to say it. Offsets stay the same."""
     return text.replace("\n", " ").replace("\r", " ")
+
+
+def token_bounds(doc: Doc) -> NDArray[np.int64]:
+    """RETURNS (NDArray[np.int64]): Start and end character of each token that is not whitespace
+    [tokens, 2]."""
+    start, length, is_space = doc.to_array([IDX, LENGTH, IS_SPACE]).astype(np.int64).T
+    return np.stack([start, start + length], axis=1)[is_space == 0]
 
 
 class DocText:

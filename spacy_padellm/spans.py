@@ -14,6 +14,10 @@ class Mention:
     logprobs (tuple[float, ...]): Natural-log probability of each token of the mention's text. End
         and pad tokens are not among them.
     ended (bool): False if a bound on its length stopped it before it said its end token.
+    text_logprobs (tuple[float, ...] | None): The same log-probabilities among the tokens that the
+        text allows; None where mentions are not constrained.
+    places (tuple[tuple[int, int], ...] | None): Start and end characters of the places where the
+        text has it, rising; None where only its string is known.
     """
 
     label: str
@@ -21,6 +25,8 @@ class Mention:
     text: str
     logprobs: tuple[float, ...]
     ended: bool
+    text_logprobs: tuple[float, ...] | None = None
+    places: tuple[tuple[int, int], ...] | None = None
 
     @property
     def logprob(self) -> float:
@@ -40,6 +46,8 @@ class ScoredSpan:
     label (str): The label.
     score (float): Probability of the mention, in [0, 1].
     text (str): The mention as the model said it, without surrounding whitespace.
+    text_score (float | None): Probability among the strings that the text allows, in [0, 1];
+        None where mentions are not constrained.
     """
 
     start: int
@@ -49,3 +57,4 @@ class ScoredSpan:
     label: str
     score: float
     text: str
+    text_score: float | None = None

@@ -129,7 +129,7 @@ class ScriptedDecoder:
     def __init__(self, script):
         self.script = script
 
-    def __call__(self, model, builder, texts, labels):
+    def __call__(self, model, builder, texts, labels, tokens=None):
         return [self.say(self.script.get(text, []), labels) for text in texts]
 
     @staticmethod

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 # What decoders add to the paper's way, switched off.
-PLAIN = {"joint_starts": False}
+PLAIN = {"joint_starts": False, "constrained": False}
 
 
 class Said(NamedTuple):

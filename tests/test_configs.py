@@ -72,6 +72,7 @@ def test_decoder_is_one_setting(path, name):
     assert type(decoder).__name__.lower() == name.replace("_", "")
     assert decoder.max_count == config["components"]["padellm_ner"]["decoder"]["max_count"]
     assert decoder.joint_starts
+    assert decoder.constrained
 
 
 @named(RECIPES)

@@ -175,19 +175,26 @@ def make_autoregressive_aug_decoder(
     count_slack: float | None = None,
     tag_weight: float = 0.5,
     joint_starts: bool = True,
+    constrained: bool = True,
 ) -> AutoregressiveAugDecoder:
     """Registered as `spacy-padellm.autoregressive_aug_decoder.v1` in spaCy's `misc` registry.
 
     max_count (int): Most mentions of a label of a document.
     max_mention_tokens (int): Most tokens of a mention.
     batch_tokens (int | None): Most prompt tokens decoded together; None chooses by device.
-    count_slack, tag_weight, joint_starts: As of the tree decoder, so that the name of the decoder
-        is the one setting to change. Here they have no effect.
+    count_slack, tag_weight, joint_starts, constrained: As of the tree decoder, so that the name of
+        the decoder is the one setting to change. Here they have no effect.
     RETURNS (AutoregressiveAugDecoder): The decoder.
     RAISES (ValueError): A parameter out of its range.
     """
     return AutoregressiveAugDecoder(
-        max_count, max_mention_tokens, batch_tokens, count_slack, tag_weight, joint_starts
+        max_count,
+        max_mention_tokens,
+        batch_tokens,
+        count_slack,
+        tag_weight,
+        joint_starts,
+        constrained,
     )
 
 

@@ -8,7 +8,7 @@ import math
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 import numpy as np
@@ -24,22 +24,13 @@ from ..tree_builder import TreeBuilder
 from .answer_form import AnswerForm
 from .branch import Bounds, likeliest
 from .decoder import Decoder
+from .lattice import Passage
 from .prediction import Count, Prediction
 from .spoken import Spoken
 
 logger = logging.getLogger(__name__)
 
 BRANCH = 1  # label path of the question and its answer
-
-
-@dataclass(frozen=True)
-class Question(PromptTree):
-    """A tree of one branch: the text, and the question for all labels.
-
-    text (str): The document's text.
-    """
-
-    text: str = ""
 
 
 @dataclass
@@ -112,10 +103,7 @@ class AutoregressiveDecoder(Decoder):
             return []
         head = builder.codec.encode(self.form(builder, labels).question)
         trees = builder.sequences(texts, [head] * len(texts))
-        return [
-            Question(**{**vars(tree), "labels": tuple(labels)}, text=text)
-            for tree, text in zip(trees, texts, strict=True)
-        ]
+        return [replace(tree, labels=tuple(labels)) for tree in trees]
 
     def work(self, model: LanguageModel, tree: PromptTree) -> int:
         """RETURNS (int): Tokens of a tree's first pass."""
@@ -126,11 +114,12 @@ class AutoregressiveDecoder(Decoder):
         model: LanguageModel,
         builder: TreeBuilder,
         trees: Sequence[PromptTree],
+        passages: Sequence[Passage],
         bounds: Bounds,
     ) -> list[Prediction]:
         """RETURNS (list[Prediction]): One a tree, all of them decoded together."""
         form = self.form(builder, trees[0].labels)
-        texts = [tree.text for tree in trees if isinstance(tree, Question)]
+        texts = [passage.text for passage in passages]
         answers = self.answer(model, form, trees, form.most_tokens(texts, bounds), bounds)
         return [
             self._prediction(form, answer, text, bounds)

@@ -26,6 +26,7 @@ class Bounds:
         the likeliest number.
     tag_weight (float): Weight of what the text's tags say of a number.
     joint_starts (bool): Whether the first tokens of a label's mentions are chosen together.
+    constrained (bool): Whether mentions can only be strings of the text.
     """
 
     max_count: int
@@ -34,6 +35,7 @@ class Bounds:
     count_slack: float | None = None
     tag_weight: float = 0.5
     joint_starts: bool = False
+    constrained: bool = False
 
 
 @dataclass
@@ -93,6 +95,10 @@ class MentionBranch:
     label (int): Label path.
     index (int): Mention path.
     position (int): Position of the next token.
+    number (int): Its number in the constraint, where there is one.
+    text_logprobs (list[float]): Log-probabilities among the tokens that the text allows.
+    places (tuple[tuple[int, int], ...] | None): Start and end characters of what was said.
+    text (str | None): What was said, where it was read off the text.
     """
 
     tree: int
@@ -103,6 +109,18 @@ class MentionBranch:
     logprobs: list[float] = field(default_factory=list)
     open: bool = True
     ended: bool = False
+    number: int = -1
+    text_logprobs: list[float] = field(default_factory=list)
+    places: tuple[tuple[int, int], ...] | None = None
+    text: str | None = None
+
+    def left(self, bounds: Bounds) -> int:
+        """RETURNS (int): Tokens that it may still say: each has to be fed, to be followed by the
+        end."""
+        left = bounds.max_mention_tokens - len(self.ids)
+        if bounds.max_positions is None:
+            return left
+        return min(left, bounds.max_positions - self.position - bool(self.ids))
 
     def say(self, token: int, logprob: float, ends: frozenset[int], bounds: Bounds) -> None:
         """Take the next token; the log-probability of an end is not the mention's."""
@@ -125,8 +143,16 @@ class MentionBranch:
 
     def mention(self, label: str, codec: Codec) -> Mention:
         """RETURNS (Mention): What was said."""
-        text = codec.decode(self.ids)
-        return Mention(label, self.index, text, tuple(self.logprobs), self.ended)
+        text = codec.decode(self.ids) if self.text is None else self.text
+        return Mention(
+            label,
+            self.index,
+            text,
+            tuple(self.logprobs),
+            self.ended,
+            tuple(self.text_logprobs) or None,
+            self.places,
+        )
 
 
 def stop_rambling(branches: Sequence[MentionBranch], trees: Sequence[PromptTree]) -> None:
@@ -143,9 +169,13 @@ def stop_rambling(branches: Sequence[MentionBranch], trees: Sequence[PromptTree]
     for branch in branches:
         key = (branch.tree, branch.label)
         said[key] = said.get(key, 0) + len(branch.ids)
+    trunks: dict[int, int] = {}
     for branch in branches:
-        trunk = int((trees[branch.tree].label == TRUNK).sum())
-        if branch.open and said[branch.tree, branch.label] > 2 * trunk:
+        if not branch.open:
+            continue
+        if branch.tree not in trunks:
+            trunks[branch.tree] = int((trees[branch.tree].label == TRUNK).sum())
+        if said[branch.tree, branch.label] > 2 * trunks[branch.tree]:
             branch.open = False
 
 

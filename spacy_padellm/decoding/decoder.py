@@ -11,9 +11,10 @@ from ..gold import Gold
 from ..memory import is_out_of_memory
 from ..model.language_model import LanguageModel
 from ..reformulate import parallel_prompts
-from ..tree import PromptTree
+from ..tree import Ints, PromptTree
 from ..tree_builder import TreeBuilder
 from .branch import Bounds, CountBranch, MentionBranch
+from .lattice import Passage
 from .prediction import Count, Prediction
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,8 @@ class Decoder(ABC):
     joint_starts (bool): Chooses the first tokens of a label's mentions together, at places that
         rise through the text, so that no two mentions are the same place. Decoders that say one
         answer ignore it.
+    constrained (bool): Mentions can only be strings of the text, from the start of a token of the
+        document to the end of one. Decoders that say one answer ignore it.
     """
 
     max_count: int = 99
@@ -46,6 +49,7 @@ class Decoder(ABC):
     count_slack: float | None = None
     tag_weight: float = 0.5
     joint_starts: bool = True
+    constrained: bool = True
 
     def __post_init__(self) -> None:
         for name in ("max_count", "max_mention_tokens", "batch_tokens"):
@@ -71,6 +75,7 @@ class Decoder(ABC):
         builder: TreeBuilder,
         texts: Sequence[str],
         labels: Sequence[str],
+        tokens: Sequence[Ints] | None = None,
     ) -> list[Prediction]:
         """Decode texts; what is said of one does not depend on the others.
 
@@ -79,6 +84,9 @@ class Decoder(ABC):
         texts (Sequence[str]): The documents' texts. A blank one has no mentions; the model isn't
             asked.
         labels (Sequence[str]): The labels to ask for.
+        tokens (Sequence[Ints] | None): For each text the start and end character of its tokens
+            [tokens, 2], whitespace left out: where constrained mentions start and end. None for
+            anywhere but beside a space.
         RETURNS (list[Prediction]): One a text.
         RAISES (ValueError): A text that is longer than the model's window.
         """
@@ -97,13 +105,23 @@ class Decoder(ABC):
             self.count_slack,
             self.tag_weight,
             self.joint_starts,
+            self.constrained,
         )
+        passages = [
+            Passage(text, None if tokens is None else tokens[i]) for i, text in enumerate(texts)
+        ]
         model.network.eval()
         waiting = batches([self.work(model, tree) for tree in trees], budget)
         while waiting:
             batch = waiting.pop(0)
             try:
-                said = self.decode(model, builder, [trees[i] for i in batch], bounds)
+                said = self.decode(
+                    model,
+                    builder,
+                    [trees[i] for i in batch],
+                    [passages[asked[i]] for i in batch],
+                    bounds,
+                )
             except Exception as error:
                 if len(batch) == 1 or not is_out_of_memory(error):
                     raise
@@ -140,6 +158,7 @@ class Decoder(ABC):
         model: LanguageModel,
         builder: TreeBuilder,
         trees: Sequence[PromptTree],
+        passages: Sequence[Passage],
         bounds: Bounds,
     ) -> list[Prediction]:
         """RETURNS (list[Prediction]): One a tree, all of them decoded together."""

@@ -16,12 +16,11 @@ from .branch import (
     count_branches,
     run_paths,
     say_counts,
-    say_mentions,
-    stop_rambling,
 )
 from .decoder import Decoder, gather
-from .joint_starts import say_first_tokens
+from .lattice import Passage
 from .prediction import Prediction
+from .speaker import Speaker
 from .tag_counts import say_first_digits
 
 
@@ -40,6 +39,7 @@ class ReplicatedDecoder(Decoder):
         model: LanguageModel,
         builder: TreeBuilder,
         trees: Sequence[PromptTree],
+        passages: Sequence[Passage],
         bounds: Bounds,
     ) -> list[Prediction]:
         """RETURNS (list[Prediction]): One a tree, all of them decoded together."""
@@ -79,23 +79,21 @@ class ReplicatedDecoder(Decoder):
                 paths = paths._replace(horizon=[*prompt.horizon, *paths.horizon[len(prompt) :]])
                 runs.append((len(runs), [*prompt.ids, *tail], paths))
                 mentions.append(MentionBranch(branch.tree, branch.label, k, length))
-        self._say_mentions(model, builder, trees, mentions, runs, bounds)
-        return gather(model, trees, counts, mentions)
+        speaker = Speaker(trees, passages, builder, bounds, model.device)
+        self._say_mentions(model, speaker, mentions, runs)
+        return gather(model, trees, counts, speaker.finish())
 
     def _say_mentions(
         self,
         model: LanguageModel,
-        builder: TreeBuilder,
-        trees: Sequence[PromptTree],
+        speaker: Speaker,
         mentions: Sequence[MentionBranch],
         runs: Sequence[Run],
-        bounds: Bounds,
     ) -> None:
         if not mentions:
             return
         rows = model.start_rows(len(runs), max(len(ids) for _, ids, _ in runs) + 8)
-        say_first_tokens(mentions, rows.feed(feed_of(runs)), trees, builder, bounds)
-        stop_rambling(mentions, trees)
+        speaker.begin(mentions, rows.feed(feed_of(runs)))
         while live := [(row, branch) for row, branch in enumerate(mentions) if branch.open]:
             runs = []
             for row, branch in live:
@@ -103,9 +101,7 @@ class ReplicatedDecoder(Decoder):
                     (row, branch.ids[-1:], run_paths(row, TRUNK, COUNT, branch.position, 1))
                 )
                 branch.position += 1
-            logits = rows.feed(feed_of(runs))
-            say_mentions([branch for _, branch in live], logits, model.codec, bounds)
-            stop_rambling(mentions, trees)
+            speaker.go_on([branch for _, branch in live], rows.feed(feed_of(runs)))
 
 
 def make_replicated_decoder(
@@ -115,6 +111,7 @@ def make_replicated_decoder(
     count_slack: float | None = None,
     tag_weight: float = 0.5,
     joint_starts: bool = True,
+    constrained: bool = True,
 ) -> ReplicatedDecoder:
     """Registered as `spacy-padellm.replicated_decoder.v1` in spaCy's `misc` registry.
 
@@ -126,9 +123,16 @@ def make_replicated_decoder(
     tag_weight (float): From 0 to 1: how much the text's tags say in the counts, where the prompt
         has `tag_text`.
     joint_starts (bool): Whether the first tokens of a label's mentions are chosen together.
+    constrained (bool): Whether mentions can only be strings of the text.
     RETURNS (ReplicatedDecoder): The decoder.
     RAISES (ValueError): A parameter out of its range.
     """
     return ReplicatedDecoder(
-        max_count, max_mention_tokens, batch_tokens, count_slack, tag_weight, joint_starts
+        max_count,
+        max_mention_tokens,
+        batch_tokens,
+        count_slack,
+        tag_weight,
+        joint_starts,
+        constrained,
     )

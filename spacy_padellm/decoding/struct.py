@@ -100,19 +100,26 @@ def make_autoregressive_struct_decoder(
     count_slack: float | None = None,
     tag_weight: float = 0.5,
     joint_starts: bool = True,
+    constrained: bool = True,
 ) -> AutoregressiveStructDecoder:
     """Registered as `spacy-padellm.autoregressive_struct_decoder.v1` in spaCy's `misc` registry.
 
     max_count (int): Most mentions of a label of a document; the answer stops at one more.
     max_mention_tokens (int): Most tokens of a mention; the answer stops at a longer line.
     batch_tokens (int | None): Most prompt tokens decoded together; None chooses by device.
-    count_slack, tag_weight, joint_starts: As of the tree decoder, so that the name of the decoder
-        is the one setting to change. Here they have no effect.
+    count_slack, tag_weight, joint_starts, constrained: As of the tree decoder, so that the name of
+        the decoder is the one setting to change. Here they have no effect.
     RETURNS (AutoregressiveStructDecoder): The decoder.
     RAISES (ValueError): A parameter out of its range.
     """
     return AutoregressiveStructDecoder(
-        max_count, max_mention_tokens, batch_tokens, count_slack, tag_weight, joint_starts
+        max_count,
+        max_mention_tokens,
+        batch_tokens,
+        count_slack,
+        tag_weight,
+        joint_starts,
+        constrained,
     )
 
 

@@ -15,13 +15,12 @@ from .branch import (
     count_branches,
     run_paths,
     say_counts,
-    say_mentions,
-    stop_rambling,
 )
 from .decoder import Decoder, gather
-from .joint_starts import say_first_tokens
+from .lattice import Passage
 from .prediction import Prediction
 from .replicated import ReplicatedDecoder
+from .speaker import Speaker
 from .tag_counts import say_first_digits
 
 
@@ -40,11 +39,12 @@ class TreeDecoder(Decoder):
         model: LanguageModel,
         builder: TreeBuilder,
         trees: Sequence[PromptTree],
+        passages: Sequence[Passage],
         bounds: Bounds,
     ) -> list[Prediction]:
         """RETURNS (list[Prediction]): One a tree, all of them decoded together."""
         if not model.takes_paths:
-            return self._fallback().decode(model, builder, trees, bounds)
+            return self._fallback().decode(model, builder, trees, passages, bounds)
         row_of = pack([len(tree) for tree in trees], ROW_TOKENS)
         loads = [0] * (max(row_of) + 1)
         for tree, row in zip(trees, row_of, strict=True):
@@ -64,10 +64,10 @@ class TreeDecoder(Decoder):
         labels = trees[0].labels
         say_first_digits(rows, runs, counts, ends, texts, builder, labels, bounds)
 
-        mentions: list[MentionBranch] = []
+        speaker = Speaker(trees, passages, builder, bounds, model.device)
         while True:
             numbers = [count for count in counts if count.open]
-            speaking = [mention for mention in mentions if mention.open]
+            speaking = speaker.open
             if not numbers and not speaking:
                 break
             runs = []
@@ -87,12 +87,14 @@ class TreeDecoder(Decoder):
                 if count.open:  # the number went on, so its heads were asked too early
                     rows.forget(row_of[count.tree], count.tree, count.label)
             said = logits[[not n for n in is_number]]
-            say_mentions(speaking, said[: len(speaking)], model.codec, bounds)
-            say_first_tokens(heads, said[len(speaking) :], trees, builder, bounds)
             going_on = {(count.tree, count.label) for count in numbers if count.open}
-            mentions += [head for head in heads if (head.tree, head.label) not in going_on]
-            stop_rambling(mentions, trees)
-        return gather(model, trees, counts, mentions)
+            asked = [i for i, h in enumerate(heads) if (h.tree, h.label) not in going_on]
+            first = said[len(speaking) :]
+            if len(asked) < len(heads):
+                first = first[asked]
+            speaker.begin([heads[i] for i in asked], first)
+            speaker.go_on(speaking, said[: len(speaking)])
+        return gather(model, trees, counts, speaker.finish())
 
     def _fallback(self) -> ReplicatedDecoder:
         return ReplicatedDecoder(**vars(self))
@@ -105,6 +107,7 @@ def make_tree_decoder(
     count_slack: float | None = None,
     tag_weight: float = 0.5,
     joint_starts: bool = True,
+    constrained: bool = True,
 ) -> TreeDecoder:
     """Registered as `spacy-padellm.tree_decoder.v1` in spaCy's `misc` registry.
 
@@ -116,11 +119,18 @@ def make_tree_decoder(
     tag_weight (float): From 0 to 1: how much the text's tags say in the counts, where the prompt
         has `tag_text`.
     joint_starts (bool): Whether the first tokens of a label's mentions are chosen together.
+    constrained (bool): Whether mentions can only be strings of the text.
     RETURNS (TreeDecoder): The decoder.
     RAISES (ValueError): A parameter out of its range.
     """
     return TreeDecoder(
-        max_count, max_mention_tokens, batch_tokens, count_slack, tag_weight, joint_starts
+        max_count,
+        max_mention_tokens,
+        batch_tokens,
+        count_slack,
+        tag_weight,
+        joint_starts,
+        constrained,
     )
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ..tree import Ints
 from .codec import Codec
 
 PROBES = ("a", "Paris 1998", "naïve — 北京 😀", "  two\tspaces,\nline")
 BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
+BREAK = 256  # stands between texts: a byte that no token has
 
 
 class TokenBytes:
@@ -29,42 +34,96 @@ class TokenBytes:
         else:
             raise ValueError(
                 f"The tokens of {codec.tokenizer.name_or_path!r} can't be read as bytes of a text, "
-                "which joint_starts needs."
+                "which constrained and joint_starts need."
             )
-        self._start = prefix
-        self._ids: dict[bytes, int] = {}
+        self.prefix = prefix
+        ids: dict[bytes, int] = {}
         for token in sorted(range(len(self._bytes)), key=partial(_is_byte, codec.tokenizer)):
             if piece := self._bytes[token]:
-                self._ids.setdefault(piece, token)
-        self._beginnings = {piece[:n] for piece in self._ids for n in range(1, len(piece) + 1)}
+                ids.setdefault(piece, token)
+        self.prefix_token = ids.get(prefix)
+        self._trie = _Trie(ids)
 
     def text(self, ids: Sequence[int]) -> bytes:
         """RETURNS (bytes): What tokens say; a special token says nothing."""
         return b"".join(self._bytes[token] or b"" for token in ids)
 
-    def first_tokens(self, text: bytes, start: int) -> Iterator[int]:
-        """Tokens that can be the first of a mention.
+    def tokens_at(
+        self, text: NDArray[np.uint16], places: Ints, *, first: bool = False
+    ) -> tuple[Ints, Ints, Ints]:
+        """Tokens that stand for a piece of a text; of several for one piece, one.
 
-        text (bytes): A text in UTF-8.
-        start (int): Where in it the mention starts.
-        YIELDS (int): Each token that stands for the text from there on, shortest first; what the
-            tokenizer puts before each text belongs to it.
+        text (NDArray[np.uint16]): Bytes of a text in UTF-8 [n], or of several, each followed by
+            BREAK; the last item is BREAK.
+        places (Ints): Where the pieces begin.
+        first (bool): Whether the tokens are to be the first of a mention: what the tokenizer puts
+            before each text then belongs to them.
+        RETURNS (tuple[Ints, Ints, Ints]): Where each piece begins, where it ends, its token; by
+            beginnings, then ends.
         """
-        for end in range(start + (not self._start), len(text) + 1):
-            piece = self._start + text[start:end]
-            if piece not in self._beginnings:
-                return
-            if (token := self._ids.get(piece)) is not None:
-                yield token
+        start, end, token = self._trie.walk(text, places, self.prefix if first else b"")
+        order = np.lexsort((end, start))
+        return start[order], end[order], token[order]
 
     def _prefix(self, codec: Codec) -> bytes | None:
         """RETURNS (bytes | None): What the tokenizer puts before each text; None if the bytes of
         the probes don't come back."""
         said = [self.text(codec.encode(probe)) for probe in PROBES]
+        probes = [probe.lower() if codec.ignores_case else probe for probe in PROBES]
         for prefix in (b"", b" "):
-            if said == [prefix + probe.encode() for probe in PROBES]:
+            if said == [prefix + probe.encode() for probe in probes]:
                 return prefix
         return None
+
+
+class _Trie:
+    """Tokens by their bytes, to be followed in many places of a text at once."""
+
+    def __init__(self, ids: Mapping[bytes, int]):
+        children: dict[int, int] = {}
+        tokens = [-1]
+        for piece, token in ids.items():
+            node = 0
+            for byte in piece:
+                key = node << 9 | byte
+                if (child := children.get(key)) is None:
+                    child = children[key] = len(tokens)
+                    tokens.append(-1)
+                node = child
+            tokens[node] = token
+        order = sorted(children)
+        # The last key is never asked for: each search finds one.
+        self._keys = np.array([*order, len(tokens) << 9], dtype=np.int64)
+        self._children = np.array([*(children[key] for key in order), 0], dtype=np.int64)
+        self._tokens = np.array(tokens, dtype=np.int64)
+
+    def walk(
+        self, text: NDArray[np.uint16], places: Ints, prefix: bytes
+    ) -> tuple[Ints, Ints, Ints]:
+        """RETURNS (tuple[Ints, Ints, Ints]): As `TokenBytes.tokens_at`, in no order."""
+        found: list[tuple[Ints, Ints, Ints]] = []
+        nodes = np.zeros(len(places), dtype=np.int64)
+        ends = places
+        for byte in prefix:
+            nodes = self._follow(nodes, np.full(len(nodes), byte))[1]
+            places = places[: len(nodes)]
+            ends = ends[: len(nodes)]
+        while len(places):
+            alive, nodes = self._follow(nodes, text[ends])
+            places, ends = places[alive], ends[alive] + 1
+            tokens = self._tokens[nodes]
+            said = tokens >= 0
+            found.append((places[said], ends[said], tokens[said]))
+        empty = np.zeros(0, dtype=np.int64)
+        columns = zip(*found, strict=True) if found else ((empty,),) * 3
+        starts, stops, said_tokens = (np.concatenate(column) for column in columns)
+        return starts, stops, said_tokens
+
+    def _follow(self, nodes: Ints, byte: NDArray[Any]) -> tuple[NDArray[np.bool_], Ints]:
+        keys = nodes << 9 | byte
+        at = np.searchsorted(self._keys, keys)
+        alive = self._keys[at] == keys
+        return alive, self._children[at[alive]]
 
 
 def _read(tokenizer: Any, reading: Callable[[str], bytes]) -> list[bytes | None]:

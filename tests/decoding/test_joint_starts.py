@@ -8,10 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from odd_codecs import metaspace_codec
+from plain_decoding import PLAIN
 
 from spacy_padellm.decoding.branch import Bounds, MentionBranch
-from spacy_padellm.decoding.joint_starts import rising, say_first_tokens
+from spacy_padellm.decoding.joint_starts import rising, windows
+from spacy_padellm.decoding.lattice import Passage
 from spacy_padellm.decoding.replicated import make_replicated_decoder
+from spacy_padellm.decoding.speaker import Speaker
 from spacy_padellm.decoding.tree import make_tree_decoder
 from spacy_padellm.tree_builder import TreeBuilder
 
@@ -52,6 +55,26 @@ def test_the_best_of_all_rising_choices(case):
     assert sum(logprobs[row, edge] for row, edge in enumerate(chosen)) == max(sums)
 
 
+def test_the_first_of_equal_choices():
+    same = np.zeros((2, 4))
+    assert rising(same, np.array([0, 3, 3, 7])) == [0, 1]
+
+
+@given(edges())
+def test_windows_are_apart_and_hold_what_was_chosen(case):
+    logprobs, src = case
+    token = np.arange(len(src)) % 2
+    chosen = rising(logprobs, src)
+    if chosen is None:
+        return
+    found = windows(chosen, src, token)
+    for edge, window in zip(chosen, found, strict=True):
+        assert edge in window
+        assert set(token[window]) == {token[edge]}
+    for one, other in pairwise(found):
+        assert src[one].max() < src[other].min()
+
+
 def said(builder, text, heads, wishes):
     """The first tokens of mentions that would each say what is wished."""
     (tree,) = builder.ask([text], LABELS)
@@ -60,7 +83,8 @@ def said(builder, text, heads, wishes):
         for token, value in wish.items():
             logits[row, builder.codec.encode(token)[0]] = value
     branches = [MentionBranch(0, 1, k, 9) for k in range(1, heads + 1)]
-    say_first_tokens(branches, logits, [tree], builder, BOUNDS)
+    speaker = Speaker([tree], [Passage(text)], builder, BOUNDS, logits.device)
+    speaker.begin(branches, logits)
     return [builder.codec.tokenizer.decode(branch.ids) for branch in branches], branches
 
 
@@ -86,11 +110,11 @@ def test_more_mentions_than_starts(toy_builder):
 @pytest.mark.parametrize("name", ["llama", "mpt"])
 def test_both_decoders_and_all_batches_agree(tiny_model, toy_builder, name):
     model = tiny_model(name)
-    settings = {"max_count": 3, "max_mention_tokens": 4, "joint_starts": True}
+    settings = {"max_count": 3, "max_mention_tokens": 4, "constrained": False}
     tree = make_tree_decoder(**settings)(model, toy_builder, TEXTS, LABELS)
     replicated = make_replicated_decoder(**settings)(model, toy_builder, TEXTS, LABELS)
     alone = [make_tree_decoder(**settings)(model, toy_builder, [t], LABELS)[0] for t in TEXTS]
-    plain = make_tree_decoder(3, 4, joint_starts=False)(model, toy_builder, TEXTS, LABELS)
+    plain = make_tree_decoder(3, 4, **PLAIN)(model, toy_builder, TEXTS, LABELS)
     for one, *others in zip(tree, replicated, alone, strict=True):
         for other in others:
             assert [c.number for c in one.counts] == [c.number for c in other.counts]
@@ -119,5 +143,6 @@ def test_tokens_that_are_no_bytes(english):
     logits = torch.eye(2, len(builder.codec.tokenizer))
     branches = [MentionBranch(0, 1, k, 9) for k in (1, 2)]
     with pytest.warns(UserWarning, match="can't be read as bytes"):
-        say_first_tokens(branches, logits, [tree], builder, BOUNDS)
+        speaker = Speaker([tree], [Passage("a b")], builder, BOUNDS, logits.device)
+    speaker.begin(branches, logits)
     assert all(branch.ids or branch.ended for branch in branches)

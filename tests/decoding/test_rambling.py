@@ -1,6 +1,7 @@
 """A model that has learnt nothing says dozens of endless mentions: a text's length bounds them."""
 
 import pytest
+from plain_decoding import PLAIN
 
 from spacy_padellm.decoding.branch import MentionBranch, stop_rambling
 from spacy_padellm.decoding.replicated import ReplicatedDecoder
@@ -30,7 +31,7 @@ def test_random_models_stop_and_both_decoders_agree(tiny_network, toy_codec, toy
     model = LanguageModel(tiny_network(name), toy_codec)
     builder = TreeBuilder(toy_codec, toy_builder._prompt)
     tree, replicated = (
-        decoder(max_count=30, max_mention_tokens=500)(model, builder, TEXTS, ["a", "b"])
+        decoder(max_count=30, max_mention_tokens=500, **PLAIN)(model, builder, TEXTS, ["a", "b"])
         for decoder in (TreeDecoder, ReplicatedDecoder)
     )
     for text, one, other in zip(TEXTS, tree, replicated):

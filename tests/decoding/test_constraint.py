@@ -1,0 +1,288 @@
+"""Mentions that can only be strings of the text."""
+
+import copy
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import spacy
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from odd_codecs import llama2_codec
+from plain_decoding import PLAIN
+from tokenizers import normalizers
+
+from spacy_padellm.decoding.constraint import NONE_LEGAL, Constraint
+from spacy_padellm.decoding.lattice import Passage, lattices
+from spacy_padellm.decoding.replicated import make_replicated_decoder
+from spacy_padellm.decoding.tree import make_tree_decoder
+from spacy_padellm.model.codec import Codec, one_line
+from spacy_padellm.model.language_model import LanguageModel
+from spacy_padellm.model.token_bytes import TokenBytes
+from spacy_padellm.occurrences import token_bounds
+from spacy_padellm.tree_builder import TreeBuilder
+
+NLP = spacy.blank("en")
+MOST = 6
+TEXTS = st.lists(
+    st.sampled_from(
+        ["the", "theatre", "a", "in", " ", " ", " ", "\n", "\t", "é", "北京", "😀", "-", "12"]
+    ),
+    min_size=1,
+    max_size=12,
+).map("".join)
+WORDS = [
+    "the new man in a hat",
+    "a hat, a hat",
+    "nun in the inn\n",
+    "é 北京 😀 a",
+    "x",
+    "the the the",
+]
+LABELS = ["a", "new"]
+
+
+@pytest.fixture(scope="module", params=["bytes", "prefix"])
+def pieces(request, toy_codec):
+    """A tokenizer over bytes, and one that puts a space before each text."""
+    codec = toy_codec if request.param == "bytes" else llama2_codec()
+    return codec, TokenBytes(codec)
+
+
+def lattice_of(pieces, text, tokens, most=MOST):
+    read = pieces.prefix + text.encode()
+    return lattices([Passage(text, tokens)], [read], pieces, most)[0]
+
+
+class Reference:
+    """The rule in plain words: what may be said next after what has been said."""
+
+    def __init__(self, codec, pieces, text, tokens):
+        self.raw = one_line(text).encode()
+        self.prefix = pieces.prefix
+        at = [len(text[:i].encode()) for i in range(len(text) + 1)]
+        self.starts = [at[start] for start, _ in tokens]
+        self.ends = {at[end] for _, end in tokens}
+        names = codec.tokenizer.convert_ids_to_tokens(list(range(len(codec.tokenizer))))
+        order = sorted(range(len(names)), key=lambda t: names[t].startswith("<0x"))
+        once = {b: t for t in reversed(order) if (b := pieces.text([t]))}
+        self.bytes = {token: piece for piece, token in once.items()}
+        self.need = [0 if i in self.ends else 99 for i in range(len(self.raw) + 1)]
+        for _ in self.raw:
+            for i in range(len(self.raw)):
+                for piece in self.bytes.values():
+                    if self.raw[i:].startswith(piece):
+                        self.need[i] = min(self.need[i], self.need[i + len(piece)] + 1)
+
+    def places(self, said):
+        """RETURNS (list[int]): Where the text goes on after each place of what was said."""
+        whole = [(start, self.prefix + self.raw[start:]) for start in self.starts]
+        return [s + len(said) - len(self.prefix) for s, rest in whole if rest.startswith(said)]
+
+    def may_end(self, said):
+        return bool(said) and any(
+            place in self.ends for place in self.places(said) if len(said) > len(self.prefix)
+        )
+
+    def legal(self, said, left):
+        """RETURNS (set[bytes]): Pieces that may be said with `left` tokens to go."""
+        found = set()
+        for piece in set(self.bytes.values()):
+            for place in self.places(said + piece):
+                needed = self.need[place]
+                if len(said + piece) == len(self.prefix):  # nothing of the text yet
+                    needed = (
+                        min(
+                            self.need[s + len(b)]
+                            for s in self.starts
+                            for b in [*self.bytes.values()]
+                            if self.raw[s:].startswith(b)
+                        )
+                        + 1
+                    )
+                if needed < left:
+                    found.add(piece)
+        return found
+
+
+@given(text=TEXTS, other=TEXTS, seed=st.integers(0, 999))
+def test_each_step_is_the_likeliest_that_the_rule_allows(pieces, text, other, seed):
+    codec, read = pieces
+    tokens = token_bounds(NLP(text))
+    n_tokens = len(codec.tokenizer)
+    documents = [lattice_of(read, other, token_bounds(NLP(other))), lattice_of(read, text, tokens)]
+    constraint = Constraint(documents, codec.end_id, torch.device("cpu"))
+    numbers = constraint.add([1, 0])
+    reference = Reference(codec, read, text, tokens)
+    generator = torch.Generator().manual_seed(seed)
+    said, left = b"", MOST
+    while True:
+        logits = torch.randn(2, n_tokens, generator=generator) * 3
+        token, logprob, in_text = constraint.choose(numbers, logits, [left, left])
+        legal = reference.legal(said, left)
+        scores = logits[0].log_softmax(-1)
+        may = {t: float(scores[t]) for t, piece in reference.bytes.items() if piece in legal}
+        if reference.may_end(said):
+            may[codec.end_id] = float(scores[codec.end_id])
+        if not may:
+            assert token[0] == NONE_LEGAL
+            assert not said  # no way in, and never a dead end
+            return
+        best = max(may, key=may.get)
+        assert token[0] == best
+        assert logprob[0] == pytest.approx(may[best], abs=1e-4)
+        total = np.logaddexp.reduce(list(may.values()))
+        assert in_text[0] == pytest.approx(may[best] - total, abs=1e-4)
+        if best == codec.end_id:
+            break
+        said += reference.bytes[best]
+        left -= 1
+    (ends,) = constraint.ends(numbers[:1])
+    assert ends.tolist() == [
+        place for place in sorted(reference.places(said)) if place in reference.ends
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:Base model 'mpt' can't read prompt trees")
+@pytest.mark.parametrize("joint_starts", [True, False])
+@pytest.mark.parametrize("name", ["llama", "mpt"])
+def test_only_strings_of_the_text_whatever_the_batch(tiny_model, toy_builder, name, joint_starts):
+    """A random model says nothing sensible: all that holds it is the constraint."""
+    model = tiny_model(name)
+    settings = {"max_count": 3, "max_mention_tokens": 9, "joint_starts": joint_starts}
+    docs = [NLP(text) for text in WORDS]
+    tokens = [token_bounds(doc) for doc in docs]
+    tree = make_tree_decoder(**settings)(model, toy_builder, WORDS, LABELS, tokens)
+    replicated = make_replicated_decoder(**settings)(model, toy_builder, WORDS, LABELS, tokens)
+    alone = [
+        make_tree_decoder(**settings)(model, toy_builder, [text], LABELS, [bounds])[0]
+        for text, bounds in zip(WORDS, tokens, strict=True)
+    ]
+    assert any(one.mentions for one in tree)
+    for doc, one, *others in zip(docs, tree, replicated, alone, strict=True):
+        for other in others:
+            assert [c.number for c in one.counts] == [c.number for c in other.counts]
+            assert [(m.text, m.places) for m in one.mentions] == [
+                (m.text, m.places) for m in other.mentions
+            ]
+        for mention in one.mentions:
+            assert mention.ended
+            assert len(mention.text_logprobs) == len(mention.logprobs) <= 9
+            assert all(a >= b - 1e-6 for a, b in zip(mention.text_logprobs, mention.logprobs))
+            for start, end in mention.places:
+                assert doc.char_span(start, end) is not None
+                assert one_line(doc.text[start:end]) == mention.text
+        for label in LABELS if joint_starts else []:
+            places = [m.places for m in one.mentions if m.label == label]
+            if len(places) <= len(doc):
+                assert all(a[-1][0] < b[0][0] for a, b in pairwise(places))
+
+
+def test_probabilities_are_the_models_own(tiny_model, toy_builder):
+    """Where the constrained mention is the unconstrained one, so are its log-probabilities."""
+    model, text = tiny_model("llama"), WORDS[0]
+    (free,) = make_tree_decoder(9, 1, **PLAIN)(model, toy_builder, [text], LABELS)
+    (held,) = make_tree_decoder(9, 1, joint_starts=False)(model, toy_builder, [text], LABELS)
+    assert [c.number for c in free.counts] == [c.number for c in held.counts]
+    for one, other in zip(free.mentions, held.mentions, strict=True):
+        assert other.logprob <= one.logprob + 1e-5
+
+
+def test_one_character_5000_times(toy_codec):
+    """Every place matches: still one edge a token and place."""
+    text = "a" * 5000
+    pieces = TokenBytes(toy_codec)
+    whole = lattice_of(pieces, text, np.array([[0, 5000]]), 64)
+    assert len(whole.place) == 0  # no mention of 64 tokens is the whole text
+    each = lattice_of(pieces, text, np.array([[i, i + 1] for i in range(5000)]), 64)
+    assert len(each.src) <= 2 * 5000
+    constraint = Constraint([each], toy_codec.end_id, torch.device("cpu"))
+    numbers = constraint.add([0] * 8)
+    logits = torch.zeros(8, len(toy_codec.tokenizer))
+    logits[:, toy_codec.encode("a")[0]] = 9
+    for left in range(64, -1, -1):
+        token = constraint.choose(numbers, logits, [left] * 8).token
+    assert set(token) == {toy_codec.end_id}
+    assert len(constraint.ends(numbers)[0]) == 5000 - 63
+
+
+def test_half_characters(toy_codec):
+    """A token may hold a part of a character: no mention ends there."""
+    text = "北京市"
+    bounds = np.array([[0, 2], [2, 3]])
+    lattice = lattice_of(TokenBytes(toy_codec), text, bounds)
+    assert np.flatnonzero(lattice.is_end).tolist() == [6, 9]
+    assert set(lattice.place.tolist()) == {0, 6}
+    # Six bytes are six tokens: "北京市" needs nine, more than there may be.
+    constraint = Constraint([lattice], toy_codec.end_id, torch.device("cpu"))
+    (number,) = constraint.add([0])
+    ids = toy_codec.encode("北京")
+    for left, token in zip(range(MOST, 0, -1), ids, strict=True):
+        logits = torch.zeros(1, len(toy_codec.tokenizer))
+        logits[0, token] = 5
+        assert constraint.choose([number], logits, [left]).token == [token]
+    logits = torch.zeros(1, len(toy_codec.tokenizer))
+    assert constraint.choose([number], logits, [0]).token == [toy_codec.end_id]
+
+
+def test_a_line_break_is_said_as_a_space(toy_codec):
+    lattice = lattice_of(TokenBytes(toy_codec), "a\nb", np.array([[0, 3]]))
+    assert toy_codec.encode("\n")[0] not in lattice.token
+    assert toy_codec.encode(" ")[0] in lattice.token
+
+
+def test_a_tokenizer_that_reads_another_text(toy_tokenizer, english, tiny_network):
+    """What it reads is what can be said; the place is then sought by the string."""
+    tokenizer = copy.deepcopy(toy_tokenizer)
+    tokenizer.backend_tokenizer.normalizer = normalizers.Lowercase()
+    codec = Codec(tokenizer)
+    model = LanguageModel(tiny_network("llama"), codec)
+    builder = TreeBuilder(codec, english)
+    (found,) = make_tree_decoder(9, 9)(model, builder, ["The Hat In A Bin"], ["a", "new", "the"])
+    assert any(mention.text for mention in found.mentions)
+    for mention in found.mentions:
+        assert mention.places is None
+        assert mention.text in "the hat in a bin"
+
+
+def test_64_labels_and_64_mentions(toy_codec):
+    """4096 branches over a text with fewer starts: bounded, each within the text."""
+    text = "the new man in a hat " * 8
+    lattice = lattice_of(TokenBytes(toy_codec), text, token_bounds(NLP(text)), 16)
+    constraint = Constraint([lattice], toy_codec.end_id, torch.device("cpu"))
+    numbers = constraint.add([0] * 4096)
+    logits = torch.randn(4096, len(toy_codec.tokenizer), generator=torch.Generator().manual_seed(0))
+    steps, live = 0, list(numbers)
+    while live:
+        token = constraint.choose(live, logits[: len(live)], [16 - steps] * len(live)).token
+        live = [n for n, t in zip(live, token, strict=True) if t != toy_codec.end_id]
+        steps += 1
+    assert steps <= 17
+    assert all(len(ends) for ends in constraint.ends(numbers))
+
+
+@pytest.mark.weights
+def test_the_shipped_model_keeps_what_it_said_rightly(real_model, real_builder):
+    """Mentions that were strings of the text stay as they were, to the log-probability."""
+    texts = [
+        "Marie Curie and Pierre Curie worked in Paris for the Sorbonne.",
+        "The Beatles played in Hamburg before Ringo Starr joined.",
+        "El presidente de México, Claudia Sheinbaum, visitó Berlín.",
+        "阿里巴巴的马云出生在杭州。",
+    ]
+    labels = ["person", "organisation", "location", "miscellaneous"]
+    tokens = [token_bounds(NLP(text)) for text in texts]
+    free = make_tree_decoder(**PLAIN)(real_model, real_builder, texts, labels, tokens)
+    held = make_tree_decoder(joint_starts=False)(real_model, real_builder, texts, labels, tokens)
+    same = 0
+    for text, one, other in zip(texts, free, held, strict=True):
+        doc = NLP(text)
+        for mention, twin in zip(one.mentions, other.mentions, strict=True):
+            assert all(doc.char_span(*place) is not None for place in twin.places)
+            start = text.find(mention.text)
+            if start >= 0 and doc.char_span(start, start + len(mention.text)) is not None:
+                assert twin.text == mention.text
+                assert twin.logprobs == pytest.approx(mention.logprobs, abs=1e-3)
+                same += 1
+    assert same > 5
