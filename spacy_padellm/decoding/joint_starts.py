@@ -44,16 +44,26 @@ def rising(logprobs: Floats, src: Ints) -> list[int] | None:
 
 
 def windows(chosen: list[int], src: Ints, token: Ints) -> list[Ints]:
-    """Edges that say the same as the chosen ones, from their starts to the next mention's.
+    """Edges that say the same as the chosen ones, at all places that leave the others room.
 
-    Which of several equal beginnings is meant shows when the mention goes on.
+    Which of several equal beginnings is meant shows when the mention goes on. A place is left in
+    where the other mentions of the label still fit before and behind it, so that starts rise.
 
     chosen (list[int]): An edge for each mention of a label, starts rising.
     src, token (Ints): Start and token of each edge [edges].
     RETURNS (list[Ints]): Edges for each mention, the chosen one among them.
     """
-    bounds = [*(int(src[edge]) for edge in chosen[1:]), int(src[-1]) + 1]
+    same = [np.flatnonzero(token == token[edge]) for edge in chosen]
+    first, last = [], []
+    bound = -1
+    for edges in same:
+        bound = int(src[edges[np.searchsorted(src[edges], bound, side="right")]])
+        first.append(bound)
+    bound = int(src[-1]) + 1
+    for edges in reversed(same):
+        bound = int(src[edges[np.searchsorted(src[edges], bound) - 1]])
+        last.append(bound)
     return [
-        np.flatnonzero((src >= src[edge]) & (src < bound) & (token == token[edge]))
-        for edge, bound in zip(chosen, bounds, strict=True)
+        edges[(src[edges] >= start) & (src[edges] <= end)]
+        for edges, start, end in zip(same, first, reversed(last), strict=True)
     ]
