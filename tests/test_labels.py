@@ -44,7 +44,7 @@ def test_add_label(tiny):
 def test_added_label_reaches_the_prompts(tiny):
     asked = []
 
-    def decoder(model, builder, texts, labels):
+    def decoder(model, builder, texts, labels, tokens):
         asked.append(labels)
         return [Prediction()]
 

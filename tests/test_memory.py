@@ -27,8 +27,8 @@ def test_decoding_goes_on_with_halves(tiny_network, toy_codec, toy_builder, most
     expected = TreeDecoder(max_count=2)(model, toy_builder, TEXTS, ["a"])
 
     class Full(TreeDecoder):
-        def decode(self, model, builder, trees, bounds):
-            return full() if len(trees) > most else super().decode(model, builder, trees, bounds)
+        def decode(self, model, builder, trees, *rest):
+            return full() if len(trees) > most else super().decode(model, builder, trees, *rest)
 
     found = Full(max_count=2)(model, toy_builder, TEXTS, ["a"])
     for one, other in zip(found, expected):
