@@ -46,6 +46,8 @@ count_slack = null
 tag_weight = 0.5
 joint_starts = true
 constrained = true
+drafts = null
+graphs = null
 
 [padellm_ner.model]
 @architectures = "spacy-padellm.CausalLM.v1"

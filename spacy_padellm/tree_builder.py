@@ -54,6 +54,14 @@ class TreeBuilder:
             self._mention_heads[index] = self.codec.encode(self._prompt.mention_head(index))
         return self._mention_heads[index]
 
+    def mention_heads(self, index: Ints) -> Ints:
+        """RETURNS (Ints): The head of each mention; -1 behind its end [mentions, tokens]."""
+        heads = [self.mention_head(k) for k in range(1, int(index.max(initial=0)) + 1)]
+        table = np.full((len(heads) + 1, max(map(len, heads), default=0)), -1)
+        for k, head in enumerate(heads, 1):
+            table[k, : len(head)] = head
+        return table[index]
+
     @cached_property
     def token_bytes(self) -> TokenBytes | None:
         """RETURNS (TokenBytes | None): The bytes of the tokens; None, with a warning, where the

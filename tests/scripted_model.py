@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from spacy_padellm.model.language_model import LanguageModel
-from spacy_padellm.tree import PADDING, visible
+from spacy_padellm.tree import PADDING, Paths, visible
 
 GARBAGE = "?"  # said after a prompt that the script does not know
 
@@ -50,8 +50,9 @@ class ScriptedModel(LanguageModel):
         for i, token in enumerate(answer):
             self._next[(*head, *answer[:i])] = token
 
-    def logits(self, ids, query, key, wanted, cache):
+    def path_logits(self, ids, query, key, wanted, cache):
         self.passes += 1
+        ids, query, key = ids.numpy(), *(Paths(*(p.numpy() for p in q)) for q in (query, key))
         written = torch.from_numpy(ids).float()[:, None, :, None]
         slots, _ = cache.update(written, written, 0)
         seen = visible(query, key)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..gold import Gold
 from ..model.codec import Codec, one_line
 from ..tree_builder import TreeBuilder
-from .branch import Bounds
+from .bounds import Bounds
 
 Range = tuple[int, int]  # characters, end exclusive
 

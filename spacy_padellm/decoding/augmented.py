@@ -11,7 +11,8 @@ from ..model.codec import Codec, one_line
 from ..tree_builder import TreeBuilder
 from .answer_form import AnswerForm, Range, Reading, ReadMention, Written, label_names, one_of
 from .autoregressive import AutoregressiveDecoder
-from .branch import Bounds
+from .bounds import Bounds
+from .decoder import decoder_factory
 
 UNFIT_NAME = re.compile(r"[<>]|^[/\\]")
 
@@ -168,34 +169,7 @@ class AutoregressiveAugDecoder(AutoregressiveDecoder):
         return TagForm(builder.codec, label_names(builder, labels))
 
 
-def make_autoregressive_aug_decoder(
-    max_count: int = 99,
-    max_mention_tokens: int = 64,
-    batch_tokens: int | None = None,
-    count_slack: float | None = None,
-    tag_weight: float = 0.5,
-    joint_starts: bool = True,
-    constrained: bool = True,
-) -> AutoregressiveAugDecoder:
-    """Registered as `spacy-padellm.autoregressive_aug_decoder.v1` in spaCy's `misc` registry.
-
-    max_count (int): Most mentions of a label of a document.
-    max_mention_tokens (int): Most tokens of a mention.
-    batch_tokens (int | None): Most prompt tokens decoded together; None chooses by device.
-    count_slack, tag_weight, joint_starts, constrained: As of the tree decoder, so that the name of
-        the decoder is the one setting to change. Here they have no effect.
-    RETURNS (AutoregressiveAugDecoder): The decoder.
-    RAISES (ValueError): A parameter out of its range.
-    """
-    return AutoregressiveAugDecoder(
-        max_count,
-        max_mention_tokens,
-        batch_tokens,
-        count_slack,
-        tag_weight,
-        joint_starts,
-        constrained,
-    )
+make_autoregressive_aug_decoder = decoder_factory(AutoregressiveAugDecoder)
 
 
 def _nested(spans: Iterable[tuple[int, int, str]]) -> list[tuple[int, int, str]]:

@@ -22,9 +22,10 @@ from ..spans import Mention
 from ..tree import COUNT, Paths, PromptTree
 from ..tree_builder import TreeBuilder
 from .answer_form import AnswerForm
-from .branch import Bounds, likeliest
+from .bounds import Bounds
 from .decoder import Decoder
 from .lattice import Passage
+from .logits import likeliest
 from .prediction import Count, Prediction
 from .spoken import Spoken
 
@@ -148,7 +149,7 @@ class AutoregressiveDecoder(Decoder):
             for i, (tree, most) in enumerate(zip(trees, most_tokens, strict=True))
         ]
         longest = max(map(len, trees))
-        rows = model.start_rows(len(trees), longest + longest // 2)
+        rows = model.start_rows(len(trees), longest + longest // 2, bounds.graphs)
         runs: list[Run] = [(i, tree.ids, tree.paths(i)) for i, tree in enumerate(trees)]
         logits = rows.feed(feed_of(runs))
         live = held = answers  # held: one a row
@@ -212,7 +213,7 @@ class _Listener:
         self._breaks: dict[int, bool] = {}
 
     def __call__(self, answers: Sequence[Answer], logits: torch.Tensor) -> None:
-        for answer, (token, logprob) in zip(answers, likeliest(logits), strict=True):
+        for answer, token, logprob in zip(answers, *likeliest(logits), strict=True):
             self._take(answer, token, logprob)
 
     def _take(self, answer: Answer, token: int, logprob: float) -> None:

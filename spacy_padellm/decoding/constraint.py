@@ -13,23 +13,32 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ..tree import Ints
 from .lattice import AFTER, FAR, START, Lattice
+from .logits import LOGIT_ROWS, in_float32
+from .mentions import NOTHING
 
-LOGIT_ROWS = 2048
 END = 0  # the end of a mention among a document's own tokens
-NONE_LEGAL = -1
+CELLS = (
+    1 << 22
+)  # edges times steps of the mentions that choose at once: what is held is some of these
+NOWHERE = -1  # a row of logits that is not there, a draft that has ended
 
 
 class Chosen(NamedTuple):
-    """What mentions take, one item a mention.
+    """What mentions take, token by token: arrays of one row a mention.
 
-    token (list[int]): The token; the end's id, or NONE_LEGAL where the text allows nothing.
-    logprob (list[float]): Its natural-log probability by the model.
-    text_logprob (list[float]): The same among the tokens that the text allows.
+    token (Ints): The tokens [mentions, steps]; the end's id, or NOTHING where the text allows none.
+    logprob (NDArray[np.float64]): Their natural-log probabilities by the model.
+    text_logprob (NDArray[np.float64]): The same among the tokens that the text allows.
+    n_steps (Ints): Steps that count: the first, and one more for each token of the draft that was
+        chosen [mentions].
+    node (Ints): The first byte that the text can go on with after them [mentions].
     """
 
-    token: list[int]
-    logprob: list[float]
-    text_logprob: list[float]
+    token: Ints
+    logprob: NDArray[np.float64]
+    text_logprob: NDArray[np.float64]
+    n_steps: Ints
+    node: Ints
 
 
 class Constraint:
@@ -53,6 +62,7 @@ class Constraint:
         self._src = self._columns([self._nodes(one.src) for one in documents], self._trash)
         self._dst = self._columns([self._nodes(one.dst) for one in documents], self._trash)
         self._need = self._columns([one.need for one in documents], FAR)
+        self._token = self._columns([one.token for one in documents], NOWHERE)
         self._own = self._columns([number.ravel() + 1 for _, number in owns], self._n_own)
         self._tokens = self._columns([np.append(end_id, own) for own, _ in owns], end_id)
         self._opening = self._columns([one.token[: len(one.place)] for one in documents], end_id)
@@ -61,75 +71,117 @@ class Constraint:
         self._document = np.zeros(0, dtype=np.int64)
         self._reached = torch.zeros(0, n_bytes + 3, dtype=torch.bool, device=device)
 
-    def add(self, documents: Sequence[int]) -> range:
+    def add(self, documents: Ints) -> Ints:
         """Mentions that begin.
 
-        documents (Sequence[int]): The document of each.
-        RETURNS (range): Their numbers.
+        documents (Ints): The document of each.
+        RETURNS (Ints): Their numbers.
         """
         first = len(self._document)
-        self._document = np.append(self._document, np.asarray(documents, dtype=np.int64))
+        self._document = np.append(self._document, documents)
         new = self._reached.new_zeros(len(documents), self._reached.shape[1])
         new[:, self._start] = True
         self._reached = torch.cat([self._reached, new])
-        return range(first, len(self._document))
+        return np.arange(first, len(self._document))
 
-    def choose(self, mentions: Sequence[int], logits: torch.Tensor, left: Sequence[int]) -> Chosen:
-        """Let mentions take the likeliest token of those that the text allows.
+    def choose(
+        self, mentions: Ints, logits: torch.Tensor, left: Ints, rows: Ints, drafts: Ints
+    ) -> Chosen:
+        """Let mentions take the likeliest of the tokens that the text allows, and go on as long as
+        they take what their drafts say.
 
-        mentions (Sequence[int]): Their numbers, at least one.
-        logits (torch.Tensor): Of their next tokens [mentions, vocabulary], of any floating type.
-        left (Sequence[int]): Tokens that each may still say.
-        RETURNS (Chosen): One item a mention.
+        mentions (Ints): Their numbers, at least one.
+        logits (torch.Tensor): [n, vocabulary], of any floating type.
+        left (Ints): Tokens that each may still say [mentions].
+        rows (Ints): Rows of the logits: of the next token of each, then of the tokens after those
+            of its draft; NOWHERE behind its end [mentions, steps].
+        drafts (Ints): Tokens that were fed [mentions, steps - 1]; NOWHERE behind a draft's end.
+        RETURNS (Chosen): What each took.
         """
-        at = torch.tensor(mentions, device=self._device)
-        document = torch.from_numpy(self._document[list(mentions)]).to(self._device)
-        room = torch.tensor(left, device=self._device)
-        parts = zip(
-            at.split(LOGIT_ROWS),
-            document.split(LOGIT_ROWS),
-            room.split(LOGIT_ROWS),
-            logits.split(LOGIT_ROWS),
-            strict=True,
-        )
-        columns = [torch.cat(part) for part in zip(*(self._step(*p) for p in parts), strict=True)]
-        token, logprob, text_logprob = (column.tolist() for column in columns)
-        return Chosen(token, logprob, text_logprob)
+        size = max(1, CELLS // max(1, self._src.shape[1] * rows.shape[1]))
+        total = torch.cat([part.logsumexp(-1) for part in in_float32(logits)])
+        columns = (mentions, self._document[mentions], left, rows, drafts)
+        parts = zip(*(self._tensor(column).split(size) for column in columns), strict=True)
+        found = torch.cat([self._choose(logits, total, *part) for part in parts])
+        # One copy from the device: float64 holds every token exactly.
+        said = found.cpu().numpy()
+        n = rows.shape[1]
+        token, logprob, text_logprob = (said[:, i * n : i * n + n] for i in range(3))
+        n_steps, node = said[:, 3 * n :].astype(np.int64).T
+        return Chosen(token.astype(np.int64), logprob, text_logprob, n_steps, node)
 
-    def _step(
-        self, at: torch.Tensor, document: torch.Tensor, room: torch.Tensor, logits: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        reached, own = self._reached[at], self._own[document]
-        live = reached.gather(1, self._src[document]) & (self._need[document] < room[:, None])
-        legal = torch.zeros(len(at), self._n_own + 1, dtype=torch.bool, device=self._device)
-        legal.scatter_(1, own.where(live, self._n_own), True)
-        legal = legal[:, : self._n_own]
-        legal[:, END] = (reached & self._is_end[document]).any(1)
-        logits = logits.float()
-        values = logits.gather(1, self._tokens[document]).masked_fill(~legal, -torch.inf)
-        best, choice = values.max(1)
+    def _choose(
+        self,
+        logits: torch.Tensor,
+        total: torch.Tensor,
+        mentions: torch.Tensor,
+        document: torch.Tensor,
+        left: torch.Tensor,
+        rows: torch.Tensor,
+        drafts: torch.Tensor,
+    ) -> torch.Tensor:
+        """RETURNS (torch.Tensor): float64 [mentions, 3 * steps + 2]: the parts of Chosen."""
+        n, n_steps = rows.shape
+        states = [self._reached[mentions]]
+        src, dst, token = self._src[document], self._dst[document], self._token[document]
+        need = self._need[document]
+        for step in range(n_steps - 1):
+            live = states[-1].gather(1, src) & (need < left[:, None] - step)
+            states.append(self._moved(states[-1], dst, live & (token == drafts[:, step, None])))
+        reached = torch.stack(states, 1)  # [mentions, steps, nodes]
+        steps = torch.arange(n_steps, device=self._device)
+        room = left[:, None] - steps
+        live = reached.gather(2, src[:, None].expand(-1, n_steps, -1))
+        live &= need[:, None] < room[:, :, None]
+        own = self._own[document][:, None].expand(-1, n_steps, -1)
+        legal = torch.zeros(n, n_steps, self._n_own + 1, dtype=torch.bool, device=self._device)
+        legal.scatter_(2, own.where(live, self._n_own), True)
+        legal = legal[..., : self._n_own]
+        legal[..., END] = (reached & self._is_end[document][:, None]).any(2)
+
+        there = rows.clamp_min(0)
+        values = logits[there[:, :, None], self._tokens[document][:, None]].float()
+        values = values.masked_fill(~legal, -torch.inf)
+        best, choice = values.max(2)
         none = best == -torch.inf
-        moved = self._dst[document].where(live & (own == choice[:, None]), self._trash)
-        there = torch.zeros_like(reached).scatter_(1, moved, True)
-        there[:, self._trash] = False
-        stays = (choice == END) | none
-        self._reached[at] = reached.where(stays[:, None], there)
-        token = self._tokens[document].gather(1, choice[:, None])[:, 0]
-        return (
-            token.masked_fill(none, NONE_LEGAL),
-            best - logits.logsumexp(-1),
-            best - values.logsumexp(-1),
+        chosen = self._tokens[document].gather(1, choice).masked_fill(none, NOTHING)
+        follows = (chosen[:, :-1] == drafts) & (drafts != NOWHERE)
+        n_taken = 1 + follows.int().cumprod(1).sum(1)
+
+        end = (n_taken - 1)[:, None]
+        last = choice.gather(1, end)
+        state = reached.gather(1, end[:, :, None].expand(-1, -1, reached.shape[2]))[:, 0]
+        live = live.gather(1, end[:, :, None].expand(-1, -1, live.shape[2]))[:, 0]
+        moved = self._moved(state, dst, live & (self._own[document] == last))
+        stays = (last == END) | none.gather(1, end)
+        state = state.where(stays, moved)
+        self._reached[mentions] = state
+        return torch.cat(
+            [
+                chosen.double(),
+                (best - total[there]).double(),
+                (best - values.logsumexp(2)).double(),
+                n_taken[:, None].double(),
+                state.int().argmax(1)[:, None].double(),
+            ],
+            1,
         )
 
-    def openings(self, mentions: Sequence[int], logits: torch.Tensor) -> list[NDArray[np.float64]]:
+    def _moved(self, reached: torch.Tensor, dst: torch.Tensor, taken: torch.Tensor) -> torch.Tensor:
+        """RETURNS (torch.Tensor): bool [mentions, nodes]: where edges lead that were taken."""
+        there = torch.zeros_like(reached).scatter_(1, dst.where(taken, self._trash), True)
+        there[:, self._trash] = False
+        return there
+
+    def openings(self, mentions: Ints, logits: torch.Tensor) -> list[NDArray[np.float64]]:
         """How likely mentions begin with each of the first tokens that their documents allow.
 
-        mentions (Sequence[int]): Their numbers, at least one.
+        mentions (Ints): Their numbers, at least one.
         logits (torch.Tensor): Of their first tokens [mentions, vocabulary].
         RETURNS (list[NDArray]): For each, natural-log probabilities [edges out of START].
         """
-        documents = self._document[list(mentions)]
-        opening = self._opening[torch.from_numpy(documents).to(self._device)]
+        documents = self._document[mentions]
+        opening = self._opening[self._tensor(documents)]
         parts = zip(logits.split(LOGIT_ROWS), opening.split(LOGIT_ROWS), strict=True)
         logprobs = torch.cat(
             [
@@ -150,14 +202,13 @@ class Constraint:
         """
         rows = np.repeat(np.asarray(mentions), [len(one) for one in nodes])
         columns = self._nodes(np.concatenate(nodes))
-        self._reached[torch.tensor(mentions, device=self._device)] = False
+        self._reached[self._tensor(np.asarray(mentions))] = False
         self._reached[self._tensor(rows), self._tensor(columns)] = True
 
-    def ends(self, mentions: Sequence[int]) -> list[Ints]:
+    def ends(self, mentions: Ints) -> list[Ints]:
         """RETURNS (list[Ints]): Bytes, rising, before which the text has what each mention said,
         where a mention can end."""
-        at = torch.tensor(mentions, dtype=torch.long, device=self._device)
-        document = torch.from_numpy(self._document[list(mentions)]).to(self._device)
+        at, document = self._tensor(mentions), self._tensor(self._document[mentions])
         rows, places = (self._reached[at] & self._is_end[document]).cpu().numpy().nonzero()
         return np.split(places, np.searchsorted(rows, np.arange(1, len(mentions))))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ..gold import Gold
 from ..memory import is_out_of_memory
@@ -13,7 +14,7 @@ from ..model.language_model import LanguageModel
 from ..reformulate import parallel_prompts
 from ..tree import Ints, PromptTree
 from ..tree_builder import TreeBuilder
-from .branch import Bounds, CountBranch, MentionBranch
+from .bounds import Bounds
 from .lattice import Passage
 from .prediction import Count, Prediction
 
@@ -21,6 +22,12 @@ logger = logging.getLogger(__name__)
 
 CPU_BATCH_TOKENS = 2048
 GPU_BATCH_TOKENS = 32768
+# Below so many tokens a pass takes as long as it takes to read the weights, or to launch it.
+CPU_PASS_TOKENS = 32
+GPU_PASS_TOKENS = 1024
+MOST_DRAFTS = 8
+
+Kind = TypeVar("Kind", bound="Decoder")
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,11 @@ class Decoder(ABC):
         answer ignore it.
     constrained (bool): Mentions can only be strings of the text, from the start of a token of the
         document to the end of one. Decoders that say one answer ignore it.
+    drafts (int | None): Tokens copied from the text that are fed along with a mention's last one
+        and checked in the same pass: fewer passes, the same mentions. None chooses by device and
+        batch, 0 feeds none. Only for the tree decoder, and where mentions are constrained.
+    graphs (bool | None): Whether passes are captured as CUDA graphs, by their shapes, and replayed;
+        None does so on a GPU.
     """
 
     max_count: int = 99
@@ -50,6 +62,8 @@ class Decoder(ABC):
     tag_weight: float = 0.5
     joint_starts: bool = True
     constrained: bool = True
+    drafts: int | None = None
+    graphs: bool | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_count", "max_mention_tokens", "batch_tokens"):
@@ -58,6 +72,11 @@ class Decoder(ABC):
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"The decoder's {name} must be an integer from 1, not {value!r}.")
+        drafts = self.drafts
+        if drafts is not None and (isinstance(drafts, bool) or not 0 <= drafts == int(drafts)):
+            raise ValueError(
+                f"The decoder's drafts must be null or an integer from 0, not {drafts!r}."
+            )
         slack = self.count_slack
         if slack is not None and not (isinstance(slack, float) and 0 < slack < 1):
             raise ValueError(
@@ -95,9 +114,9 @@ class Decoder(ABC):
         asked = [i for i, text in enumerate(texts) if text.strip()]
         trees = self.ask(builder, [texts[i] for i in asked], labels)
         model.check_horizons(trees)
-        budget = self.batch_tokens or (
-            CPU_BATCH_TOKENS if model.device.type == "cpu" else GPU_BATCH_TOKENS
-        )
+        on_cpu = model.device.type == "cpu"
+        budget = self.batch_tokens or (CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS)
+        pass_tokens = CPU_PASS_TOKENS if on_cpu else GPU_PASS_TOKENS
         bounds = Bounds(
             self.max_count,
             self.max_mention_tokens,
@@ -106,6 +125,9 @@ class Decoder(ABC):
             self.tag_weight,
             self.joint_starts,
             self.constrained,
+            MOST_DRAFTS if self.drafts is None else self.drafts,
+            pass_tokens if self.drafts is None else 1 << 62,
+            not on_cpu if self.graphs is None else self.graphs,
         )
         passages = [
             Passage(text, None if tokens is None else tokens[i]) for i, text in enumerate(texts)
@@ -115,13 +137,14 @@ class Decoder(ABC):
         while waiting:
             batch = waiting.pop(0)
             try:
-                said = self.decode(
-                    model,
-                    builder,
-                    [trees[i] for i in batch],
-                    [passages[asked[i]] for i in batch],
-                    bounds,
-                )
+                with model.lock:
+                    said = self.decode(
+                        model,
+                        builder,
+                        [trees[i] for i in batch],
+                        [passages[asked[i]] for i in batch],
+                        bounds,
+                    )
             except Exception as error:
                 if len(batch) == 1 or not is_out_of_memory(error):
                     raise
@@ -182,24 +205,35 @@ def batches(sizes: Sequence[int], budget: int) -> list[list[int]]:
     return groups
 
 
-def gather(
-    model: LanguageModel,
-    trees: Sequence[PromptTree],
-    counts: Iterable[CountBranch],
-    mentions: Iterable[MentionBranch],
-) -> list[Prediction]:
-    """RETURNS (list[Prediction]): What the branches of each tree said, in the labels' order."""
-    said: list[tuple[list[Count], list[MentionBranch]]] = [([], []) for _ in trees]
-    for count in sorted(counts, key=lambda branch: (branch.tree, branch.label)):
-        said[count.tree][0].append(count.count(trees[count.tree].labels[count.label - 1]))
-    for branch in sorted(mentions, key=lambda branch: (branch.label, branch.index)):
-        said[branch.tree][1].append(branch)
-    return [
-        Prediction(
-            tuple(numbers),
-            tuple(
-                branch.mention(tree.labels[branch.label - 1], model.codec) for branch in branches
-            ),
+def decoder_factory(kind: type[Kind]) -> Callable[..., Kind]:
+    """RETURNS (Callable): What is registered in spaCy's `misc` registry for a kind of decoder."""
+
+    def make(
+        max_count: int = 99,
+        max_mention_tokens: int = 64,
+        batch_tokens: int | None = None,
+        count_slack: float | None = None,
+        tag_weight: float = 0.5,
+        joint_starts: bool = True,
+        constrained: bool = True,
+        drafts: int | None = None,
+        graphs: bool | None = None,
+    ) -> Kind:
+        """Make a decoder; see `Decoder` for the parameters.
+
+        RETURNS (Decoder): The decoder.
+        RAISES (ValueError): A parameter out of its range.
+        """
+        return kind(
+            max_count,
+            max_mention_tokens,
+            batch_tokens,
+            count_slack,
+            tag_weight,
+            joint_starts,
+            constrained,
+            drafts,
+            graphs,
         )
-        for tree, (numbers, branches) in zip(trees, said, strict=True)
-    ]
+
+    return make

@@ -7,14 +7,19 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..model.codec import one_line
-from ..tree import PromptTree
+from ..spans import Mention
+from ..tree import Ints, PromptTree
 from ..tree_builder import TreeBuilder
-from .branch import Bounds, MentionBranch, say_mentions, stop_rambling
-from .constraint import NONE_LEGAL, Constraint
+from .bounds import Bounds
+from .constraint import Constraint
+from .drafts import NO_DRAFT, TextDrafts
 from .joint_starts import Floats, rising, windows
 from .lattice import Lattice, Passage, lattices
+from .logits import likeliest
+from .mentions import MentionBranches
 
 
 class Speaker:
@@ -25,11 +30,16 @@ class Speaker:
     mentions are chosen together: said side by side, no mention knows of the others of its label,
     and two may be the same. A tokenizer whose tokens can't be read as bytes has neither.
 
+    With `bounds.drafts` tokens of the text are proposed, to be fed along with what was said: where
+    they are what is chosen, the tokens after them are chosen in the same pass.
+
     trees (Sequence[PromptTree]): The documents' trees.
     passages (Sequence[Passage]): Their texts.
     builder (TreeBuilder): Knows where the text is in a tree.
     bounds (Bounds): Where mentions stop.
     device (torch.device): Where logits are.
+    begins (Sequence[NDArray[np.floating]] | None): For each text how likely a mention of a label
+        begins in each of its tokens [tokens, labels], where the text has tags.
     """
 
     def __init__(
@@ -39,78 +49,145 @@ class Speaker:
         builder: TreeBuilder,
         bounds: Bounds,
         device: torch.device,
+        begins: Sequence[NDArray[np.floating]] | None = None,
     ):
-        self.mentions: list[MentionBranch] = []
+        codec = builder.codec
+        wanted = bounds.constrained or bounds.joint_starts
+        self._pieces = builder.token_bytes if wanted else None
+        ends = [codec.end_id]
+        if not self._constrained(bounds):
+            ends += [codec.tokenizer.eos_token_id]
+        self.mentions = MentionBranches(bounds, [end for end in ends if end is not None])
         self._trees = trees
         self._passages = passages
         self._builder = builder
         self._bounds = bounds
         self._device = device
-        wanted = bounds.constrained or bounds.joint_starts
-        self._pieces = builder.token_bytes if wanted else None
+        self._begins = begins
+        self._node = np.zeros(0, dtype=np.int64)
 
-    @property
-    def open(self) -> list[MentionBranch]:
-        """RETURNS (list[MentionBranch]): Mentions that have not ended."""
-        return [mention for mention in self.mentions if mention.open]
+    def drafts(self, which: Ints) -> Ints:
+        """What mentions may say next.
 
-    def begin(self, heads: Sequence[MentionBranch], logits: torch.Tensor) -> None:
+        which (Ints): Open mentions.
+        RETURNS (Ints): Tokens to be fed behind the last one of each, NO_DRAFT behind a draft's end
+            [mentions, steps].
+        """
+        most = self._most(len(which))
+        if not most:
+            return np.zeros((len(which), 0), dtype=np.int64)
+        return self._text_drafts.after(self.mentions.tree[which], self._node[which], most)
+
+    def opening_drafts(self, tree: Ints, label: Ints, index: Ints) -> Ints:
+        """What mentions may say first, by the tags of their texts: of as many tokens as a label has
+        mentions, those where one most likely begins.
+
+        tree, label, index (Ints): Paths of mentions, all of each label, in order [mentions].
+        RETURNS (Ints): Tokens to be fed behind the head of each [mentions, steps].
+        """
+        most = self._most(len(tree)) if self._begins is not None else 0
+        found = np.full((len(tree), most), NO_DRAFT)
+        if not most or self._begins is None:
+            return found
+        for group in _groups(tree, label):
+            begins = self._begins[tree[group[0]]][:, label[group[0]] - 1]
+            if len(group) <= len(begins):
+                likely = np.argpartition(-begins, len(group) - 1)[: len(group)]
+                own = int(tree[group[0]])
+                found[group] = self._text_drafts.opening(own, np.sort(likely), most)
+        return found
+
+    def begin(
+        self,
+        tree: Ints,
+        label: Ints,
+        index: Ints,
+        position: Ints,
+        logits: torch.Tensor,
+        rows: Ints,
+        drafts: Ints,
+    ) -> Ints:
         """Let mentions take their first tokens.
 
-        heads (Sequence[MentionBranch]): Mentions that have said nothing yet, all of each label.
-        logits (torch.Tensor): After their heads [heads, vocabulary].
+        tree, label, index (Ints): Their paths, all of each label, in order [mentions].
+        position (Ints): Positions of their first tokens [mentions].
+        logits (torch.Tensor): [n, vocabulary].
+        rows (Ints): Rows of the logits: after the head of each, then after each token of its draft;
+            NOWHERE behind its end [mentions, steps].
+        drafts (Ints): Tokens that were fed behind the heads [mentions, steps - 1].
+        RETURNS (Ints): Steps that each took [mentions].
         """
-        self.mentions += heads
-        if self._pieces is None or not heads:
-            say_mentions(heads, logits, self._builder.codec, self._bounds)
-            return
-        for head, number in zip(heads, self._texts.add([h.tree for h in heads]), strict=True):
-            head.number = number
-        alone = (
-            self._begin_together(heads, logits) if self._bounds.joint_starts else range(len(heads))
-        )
-        if alone:
-            self._say([heads[i] for i in alone], logits[list(alone)])
-        stop_rambling(self.mentions, self._trees)
+        which = self.mentions.add(tree, label, index, position)
+        self._node = np.append(self._node, np.full(len(which), -1))
+        if self._pieces is not None and len(which):
+            self._texts.add(tree)
+        together = np.zeros(len(which), dtype=bool)
+        if self._pieces is not None and self._bounds.joint_starts:
+            together = self._begin_together(which, logits, rows[:, 0])
+        n_steps = np.ones(len(which), dtype=np.int64)
+        alone = np.flatnonzero(~together)
+        if len(alone):
+            n_steps[alone] = self._say(which[alone], logits, rows[alone], drafts[alone])
+        if drafts.shape[1]:
+            as_drafted = together & self.mentions.is_open[which]
+            as_drafted[as_drafted] = self.mentions.last(which[as_drafted]) == drafts[as_drafted, 0]
+            n_steps[as_drafted] += self._after_draft(
+                which[as_drafted], logits, rows[as_drafted, 1:], drafts[as_drafted, 1:]
+            )
+        self.mentions.stop_rambling(self._trees)
+        return n_steps
 
-    def go_on(self, mentions: Sequence[MentionBranch], logits: torch.Tensor) -> None:
+    def go_on(self, which: Ints, logits: torch.Tensor, rows: Ints, drafts: Ints) -> Ints:
         """Let mentions take their next tokens.
 
-        mentions (Sequence[MentionBranch]): Mentions that are open.
-        logits (torch.Tensor): After their last tokens [mentions, vocabulary].
+        which (Ints): Open mentions.
+        logits (torch.Tensor): [n, vocabulary].
+        rows (Ints): Rows of the logits: after the last token of each, then after each token of its
+            draft; NOWHERE behind its end [mentions, steps].
+        drafts (Ints): Tokens that were fed behind the last ones [mentions, steps - 1].
+        RETURNS (Ints): Steps that each took [mentions].
         """
-        self._say(mentions, logits)
-        stop_rambling(self.mentions, self._trees)
+        n_steps = self._say(which, logits, rows, drafts)
+        self.mentions.stop_rambling(self._trees)
+        return n_steps
 
-    def finish(self) -> list[MentionBranch]:
-        """RETURNS (list[MentionBranch]): All mentions, with their places where they are known."""
-        ended = [m for m in self.mentions if m.ended and m.ids]
-        if not self._constrained or not ended:
-            return self.mentions
-        assert self._pieces is not None
-        ends = self._texts.ends([mention.number for mention in ended])
-        for mention, found in zip(ended, ends, strict=True):
-            lattice, text = self._lattices[mention.tree], self._passages[mention.tree].text
-            if lattice.chars is None:
-                continue
-            length = len(self._pieces.text(mention.ids)) - lattice.prefix
-            starts, stops = lattice.chars[found - length], lattice.chars[found]
-            mention.places = tuple(zip(starts.tolist(), stops.tolist(), strict=True))
-            start, stop = mention.places[0]
-            mention.text = one_line(text[start:stop])
-        return self.mentions
+    def finish(self) -> list[list[Mention]]:
+        """RETURNS (list[list[Mention]]): What was said of each tree, with its places where they are
+        known."""
+        mentions = self.mentions
+        ended = np.flatnonzero(mentions.ended & (mentions.n_said > 0))
+        if self._constrained(self._bounds) and len(ended):
+            assert self._pieces is not None
+            for i, found in zip(ended.tolist(), self._texts.ends(ended), strict=True):
+                tree = mentions.tree[i]
+                lattice, text = self._lattices[tree], self._passages[tree].text
+                if lattice.chars is None:
+                    continue
+                n_bytes = int(self._pieces.sizes[mentions.ids[i, : mentions.n_said[i]]].sum())
+                starts = lattice.chars[found - (n_bytes - lattice.prefix)]
+                stops = lattice.chars[found]
+                places = tuple(zip(starts.tolist(), stops.tolist(), strict=True))
+                mentions.places[i] = places
+                mentions.texts[i] = one_line(text[slice(*places[0])])
+        return mentions.said(self._trees, self._builder.codec)
 
-    @property
-    def _constrained(self) -> bool:
-        return self._bounds.constrained and self._pieces is not None
+    def _constrained(self, bounds: Bounds) -> bool:
+        return bounds.constrained and self._pieces is not None
+
+    def _most(self, n_mentions: int) -> int:
+        """RETURNS (int): Draft tokens for each of so many mentions."""
+        if not n_mentions or not self._constrained(self._bounds):
+            return 0
+        return max(0, min(self._bounds.drafts, self._bounds.pass_tokens // n_mentions - 1))
+
+    @cached_property
+    def _text_ids(self) -> list[Ints]:
+        return [tree.ids[self._builder.text_places(tree)] for tree in self._trees]
 
     @cached_property
     def _lattices(self) -> list[Lattice]:
         assert self._pieces is not None
-        read = [
-            self._pieces.text(tree.ids[self._builder.text_places(tree)].tolist())
-            for tree in self._trees
-        ]
+        read = [self._pieces.text(ids.tolist()) for ids in self._text_ids]
         free = [Passage(passage.text) for passage in self._passages]
         passages = self._passages if self._bounds.constrained else free
         return lattices(passages, read, self._pieces, self._bounds.max_mention_tokens)
@@ -119,52 +196,83 @@ class Speaker:
     def _texts(self) -> Constraint:
         return Constraint(self._lattices, self._builder.codec.end_id, self._device)
 
-    def _say(self, mentions: Sequence[MentionBranch], logits: torch.Tensor) -> None:
-        if not self._constrained or not mentions:
-            say_mentions(mentions, logits, self._builder.codec, self._bounds)
-            return
-        left = [mention.left(self._bounds) for mention in mentions]
-        chosen = self._texts.choose([mention.number for mention in mentions], logits, left)
-        ends = frozenset([self._builder.codec.end_id])
-        for mention, token, logprob, in_text in zip(mentions, *chosen, strict=True):
-            if token == NONE_LEGAL:
-                mention.open = False
-                continue
-            mention.say(token, logprob, ends, self._bounds)
-            if not mention.ended:
-                mention.text_logprobs.append(in_text)
+    @cached_property
+    def _text_drafts(self) -> TextDrafts:
+        assert self._pieces is not None
+        return TextDrafts(self._lattices, self._text_ids, self._pieces)
 
-    def _begin_together(self, heads: Sequence[MentionBranch], logits: torch.Tensor) -> list[int]:
-        """RETURNS (list[int]): Heads of labels with more mentions than the text has starts."""
-        groups: dict[tuple[int, int], list[int]] = {}
-        for i, head in enumerate(heads):
-            groups.setdefault((head.tree, head.label), []).append(i)
-        logprobs = self._texts.openings([head.number for head in heads], logits)
-        alone: list[int] = []
-        entered, nodes = [], []
-        for (tree, _), group in groups.items():
-            lattice = self._lattices[tree]
+    def _say(self, which: Ints, logits: torch.Tensor, rows: Ints, drafts: Ints) -> Ints:
+        """RETURNS (Ints): Steps that each mention took [mentions]."""
+        if not self._constrained(self._bounds):
+            at = torch.from_numpy(rows[:, 0]).to(logits.device)
+            tokens, logprobs = likeliest(logits[at])
+            self.mentions.say(which, np.array(tokens), np.array(logprobs))
+            return np.ones(len(which), dtype=np.int64)
+        left = self.mentions.left(which)
+        chosen = self._texts.choose(which, logits, left, rows, drafts)
+        for step in range(rows.shape[1]):
+            goes = (chosen.n_steps > step) & self.mentions.is_open[which]
+            said = which[goes]
+            if step:
+                self.mentions.position[said] += 1
+            columns = (chosen.token, chosen.logprob, chosen.text_logprob)
+            self.mentions.say(said, *(column[goes, step] for column in columns))
+        self._node[which] = chosen.node
+        return chosen.n_steps
+
+    def _after_draft(self, which: Ints, logits: torch.Tensor, rows: Ints, drafts: Ints) -> Ints:
+        """RETURNS (Ints): Steps taken after a draft's first token, which was chosen [mentions]."""
+        if not len(which):
+            return np.zeros(0, dtype=np.int64)
+        self.mentions.position[which] += 1
+        return self._say(which, logits, rows, drafts)
+
+    def _begin_together(self, which: Ints, logits: torch.Tensor, rows: Ints) -> NDArray[np.bool_]:
+        """RETURNS (NDArray[np.bool_]): Which mentions have begun so: not those of labels with more
+        of them than the text has starts, nor one that is alone, which may say what it likes."""
+        mentions = self.mentions
+        groups = _groups(mentions.tree[which], mentions.label[which])
+        if self._constrained(self._bounds):
+            groups = [group for group in groups if len(group) > 1]
+        begun = np.zeros(len(which), dtype=bool)
+        if not groups:
+            return begun
+        asked = np.concatenate(groups)
+        at = torch.from_numpy(rows[asked]).to(logits.device)
+        logprobs = self._texts.openings(which[asked], logits[at])
+        entered: list[int] = []
+        nodes: list[Ints] = []
+        done = 0
+        for group in groups:
+            found = np.stack(logprobs[done : done + len(group)])
+            done += len(group)
+            lattice = self._lattices[mentions.tree[which[group[0]]]]
             token = lattice.token[: len(lattice.place)]
-            group.sort(key=lambda i: heads[i].index)
-            found = np.stack([logprobs[i] for i in group])
             edges = rising(found, lattice.place)
             if edges is None:
-                alone += group
                 continue
+            begun[group] = True
             reached = windows(edges, lattice.place, token)
-            in_text = found - _log_total(found, token)
-            for row, (i, edge) in enumerate(zip(group, edges, strict=True)):
-                heads[i].say(int(token[edge]), float(found[row, edge]), frozenset(), self._bounds)
-                if self._constrained:
-                    heads[i].text_logprobs.append(float(in_text[row, edge]))
-                entered.append(heads[i].number)
-                nodes.append(lattice.dst[reached[row]])
+            at_edge = found[np.arange(len(group)), edges]
+            in_text = at_edge - _log_total(found, token) if self._bounds.constrained else None
+            mentions.say(which[group], token[edges], at_edge, in_text)
+            self._node[which[group]] = lattice.dst[edges]
+            entered += which[group].tolist()
+            nodes += [lattice.dst[window] for window in reached]
         if entered:
             self._texts.enter(entered, nodes)
-        return alone
+        return begun
 
 
-def _log_total(logprobs: Floats, token: np.ndarray) -> Floats:
-    """RETURNS (Floats): Log of the probability of all tokens, each counted once [mentions, 1]."""
+def _groups(tree: Ints, label: Ints) -> list[Ints]:
+    """RETURNS (list[Ints]): The mentions of each label, which are neighbours."""
+    if not len(tree):
+        return []
+    edges = 1 + np.flatnonzero((np.diff(tree) != 0) | (np.diff(label) != 0))
+    return np.split(np.arange(len(tree)), edges)
+
+
+def _log_total(logprobs: Floats, token: Ints) -> Floats:
+    """RETURNS (Floats): Log of the probability of all tokens, each counted once [mentions]."""
     _, once = np.unique(token, return_index=True)
-    return np.logaddexp.reduce(logprobs[:, once], axis=1, keepdims=True)
+    return np.logaddexp.reduce(logprobs[:, once], axis=1)

@@ -11,7 +11,8 @@ from ..model.codec import Codec, one_line
 from ..tree_builder import TreeBuilder
 from .answer_form import AnswerForm, Reading, ReadMention, Written, label_names, one_of
 from .autoregressive import AutoregressiveDecoder
-from .branch import Bounds
+from .bounds import Bounds
+from .decoder import decoder_factory
 
 SEPARATOR = ":"
 
@@ -93,34 +94,7 @@ class AutoregressiveStructDecoder(AutoregressiveDecoder):
         return ListForm(builder.codec, label_names(builder, labels))
 
 
-def make_autoregressive_struct_decoder(
-    max_count: int = 99,
-    max_mention_tokens: int = 64,
-    batch_tokens: int | None = None,
-    count_slack: float | None = None,
-    tag_weight: float = 0.5,
-    joint_starts: bool = True,
-    constrained: bool = True,
-) -> AutoregressiveStructDecoder:
-    """Registered as `spacy-padellm.autoregressive_struct_decoder.v1` in spaCy's `misc` registry.
-
-    max_count (int): Most mentions of a label of a document; the answer stops at one more.
-    max_mention_tokens (int): Most tokens of a mention; the answer stops at a longer line.
-    batch_tokens (int | None): Most prompt tokens decoded together; None chooses by device.
-    count_slack, tag_weight, joint_starts, constrained: As of the tree decoder, so that the name of
-        the decoder is the one setting to change. Here they have no effect.
-    RETURNS (AutoregressiveStructDecoder): The decoder.
-    RAISES (ValueError): A parameter out of its range.
-    """
-    return AutoregressiveStructDecoder(
-        max_count,
-        max_mention_tokens,
-        batch_tokens,
-        count_slack,
-        tag_weight,
-        joint_starts,
-        constrained,
-    )
+make_autoregressive_struct_decoder = decoder_factory(AutoregressiveStructDecoder)
 
 
 def _lines(answer: str) -> Iterator[tuple[int, str]]:

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..model.prompt_rows import PromptRows, Run, feed_of
 from ..tree import Ints
 from ..tree_builder import TreeBuilder
-from .branch import Bounds, CountBranch, in_float32, say_counts
+from .bounds import Bounds
+from .counts import CountBranches
+from .logits import in_float32
 
 DIGITS = 10
 
@@ -18,37 +21,39 @@ DIGITS = 10
 def say_first_digits(
     rows: PromptRows,
     runs: Sequence[Run],
-    counts: Sequence[CountBranch],
-    ends: Sequence[int],
+    counts: CountBranches,
+    ends: Ints,
     texts: Sequence[Ints],
     builder: TreeBuilder,
     labels: Sequence[str],
     bounds: Bounds,
-) -> None:
+) -> list[NDArray[np.float32]] | None:
     """Feed the prompts and let each count branch take its first digit, with the text's tags in it.
 
     rows (PromptRows): Where the prompts are fed.
     runs (Sequence[Run]): The prompts.
-    counts (Sequence[CountBranch]): All count branches of a batch.
-    ends (Sequence[int]): Index of each count prompt's last token in the joined runs.
+    counts (CountBranches): The count branches of a batch.
+    ends (Ints): Index of each count prompt's last token in the joined runs.
     texts (Sequence[Ints]): For each tree the indices of its text's tokens in the joined runs.
     builder (TreeBuilder): Knows the tags' tokens.
     labels (Sequence[str]): The labels asked for.
     bounds (Bounds): Where numbers stop, how they are chosen.
+    RETURNS (list[NDArray[np.float32]] | None): For each tree, how likely a mention of a label
+        begins in each token of its text [tokens, labels]; None where the tags are not asked.
     """
     symbols = builder.tag_symbols(labels) if bounds.tag_weight else None
     if symbols is None:
-        say_counts(counts, rows.feed(feed_of(runs, ends)), builder.codec, bounds)
-        return
-    logits = rows.feed(feed_of(runs, np.concatenate([np.asarray(ends), *texts])))
-    of_texts = logits[len(ends) :].split([len(text) for text in texts])
-    numbers = numbers_of([_begins(part, symbols) for part in of_texts])
-    for branch in counts:
-        row = numbers[branch.tree][branch.label - 1]
-        # The first digit of a longer number means something else.
-        if float(row[DIGITS]) < 0.5:
-            branch.evidence = row[:DIGITS].clamp_min(1e-9).log()
-    say_counts(counts, logits[: len(ends)], builder.codec, bounds)
+        counts.take(counts.open, rows.feed(feed_of(runs, ends)), builder.codec, bounds)
+        return None
+    logits = rows.feed(feed_of(runs, np.concatenate([ends, *texts])))
+    sizes = [len(text) for text in texts]
+    begins = _begins(logits[len(ends) :], symbols).split(sizes)
+    numbers = torch.stack(numbers_of(begins))[counts.tree, counts.label - 1]
+    # The first digit of a longer number means something else.
+    sure = numbers[:, DIGITS] < 0.5
+    counts.evidence[sure] = numbers[sure, :DIGITS].clamp_min(1e-9).log()
+    counts.take(counts.open, logits[: len(ends)], builder.codec, bounds)
+    return [part.numpy() for part in begins]
 
 
 def _begins(logits: torch.Tensor, tags: Sequence[int]) -> torch.Tensor:

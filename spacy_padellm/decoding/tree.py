@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from ..model.language_model import ROW_TOKENS, LanguageModel
-from ..model.prompt_rows import CachedRows, Run, feed_of
-from ..tree import COUNT, Paths, PromptTree, pack
+from ..model.pieces import Pieces, feed_of_pieces
+from ..model.prompt_rows import PromptRows, Run
+from ..tree import Ints, PromptTree, pack
 from ..tree_builder import TreeBuilder
-from .branch import (
-    Bounds,
-    CountBranch,
-    MentionBranch,
-    count_branches,
-    run_paths,
-    say_counts,
-)
-from .decoder import Decoder, gather
+from .bounds import Bounds
+from .counts import CountBranches
+from .decoder import Decoder, decoder_factory
 from .lattice import Passage
 from .prediction import Prediction
 from .replicated import ReplicatedDecoder
@@ -26,8 +23,8 @@ from .tag_counts import say_first_digits
 
 class TreeDecoder(Decoder):
     """One prefill of all trees gives the first digits of all counts; one pass adds the mention
-    heads (and the digit, whose answer tells whether the number went on); then each pass feeds one
-    token to every open mention, until all have ended.
+    heads (and the digit, whose answer tells whether the number went on); then each pass feeds the
+    last token of every open mention, and drafts of the next ones, until all have ended.
     """
 
     def work(self, model: LanguageModel, tree: PromptTree) -> int:
@@ -45,107 +42,98 @@ class TreeDecoder(Decoder):
         """RETURNS (list[Prediction]): One a tree, all of them decoded together."""
         if not model.takes_paths:
             return self._fallback().decode(model, builder, trees, passages, bounds)
-        row_of = pack([len(tree) for tree in trees], ROW_TOKENS)
-        loads = [0] * (max(row_of) + 1)
-        for tree, row in zip(trees, row_of, strict=True):
-            loads[row] += len(tree)
-        rows = model.start_rows(len(loads), max(loads) + max(loads) // 2)
-        assert isinstance(rows, CachedRows)
+        row_of = np.array(pack([len(tree) for tree in trees], ROW_TOKENS))
+        most = int(np.bincount(row_of, weights=[len(tree) for tree in trees]).max())
+        rows = model.start_rows(int(row_of.max()) + 1, most + most // 2, bounds.graphs)
 
-        counts = count_branches(trees)
+        counts = CountBranches(trees)
         runs: list[Run] = [(row_of[i], tree.ids, tree.paths(i)) for i, tree in enumerate(trees)]
-        starts = [0]
-        for tree in trees:
-            starts.append(starts[-1] + len(tree))
-        ends = [starts[b.tree] + trees[b.tree].branch_end(b.label) for b in counts]
+        starts = np.cumsum([0, *map(len, trees)])
         texts = [
             start + builder.text_places(tree) for start, tree in zip(starts, trees, strict=False)
         ]
         labels = trees[0].labels
-        say_first_digits(rows, runs, counts, ends, texts, builder, labels, bounds)
+        begins = say_first_digits(rows, runs, counts, counts.last, texts, builder, labels, bounds)
 
-        speaker = Speaker(trees, passages, builder, bounds, model.device)
+        speaker = Speaker(trees, passages, builder, bounds, model.device, begins)
         while True:
-            numbers = [count for count in counts if count.open]
-            speaking = speaker.open
-            if not numbers and not speaking:
+            numbers, speaking = counts.open, speaker.mentions.open
+            if not len(numbers) and not len(speaking):
                 break
-            runs = []
-            heads: list[MentionBranch] = []
-            for mention in speaking:
-                runs.append((row_of[mention.tree], *mention.feed()))
-            for count in numbers:
-                runs.append((row_of[count.tree], *_feed_digit(count, model)))
-                for k in range(1, count.asked(bounds) + 1):
-                    head = MentionBranch(count.tree, count.label, k, count.position)
-                    runs.append((row_of[count.tree], *_feed_head(head, builder)))
-                    heads.append(head)
-            logits = rows.feed(feed_of(runs))
-            is_number = _is_number(runs)
-            say_counts(numbers, logits[is_number], model.codec, bounds)
-            for count in numbers:
-                if count.open:  # the number went on, so its heads were asked too early
-                    rows.forget(row_of[count.tree], count.tree, count.label)
-            said = logits[[not n for n in is_number]]
-            going_on = {(count.tree, count.label) for count in numbers if count.open}
-            asked = [i for i, h in enumerate(heads) if (h.tree, h.label) not in going_on]
-            first = said[len(speaking) :]
-            if len(asked) < len(heads):
-                first = first[asked]
-            speaker.begin([heads[i] for i in asked], first)
-            speaker.go_on(speaking, said[: len(speaking)])
-        return gather(model, trees, counts, speaker.finish())
+            _step(model, builder, rows, row_of, counts, numbers, speaker, speaking, bounds)
+        return [
+            Prediction(tuple(said), tuple(mentions))
+            for said, mentions in zip(counts.said(trees), speaker.finish(), strict=True)
+        ]
 
     def _fallback(self) -> ReplicatedDecoder:
         return ReplicatedDecoder(**vars(self))
 
 
-def make_tree_decoder(
-    max_count: int = 99,
-    max_mention_tokens: int = 64,
-    batch_tokens: int | None = None,
-    count_slack: float | None = None,
-    tag_weight: float = 0.5,
-    joint_starts: bool = True,
-    constrained: bool = True,
-) -> TreeDecoder:
-    """Registered as `spacy-padellm.tree_decoder.v1` in spaCy's `misc` registry.
+make_tree_decoder = decoder_factory(TreeDecoder)
 
-    max_count (int): Most mentions asked for a label of a document.
-    max_mention_tokens (int): Most tokens of a mention.
-    batch_tokens (int | None): Most prompt tokens decoded together; None chooses by device.
-    count_slack (float | None): Between 0 and 1: a label has as many mentions as the largest k with
-        P(count >= k) above it. None takes the likeliest number, as the paper does.
-    tag_weight (float): From 0 to 1: how much the text's tags say in the counts, where the prompt
-        has `tag_text`.
-    joint_starts (bool): Whether the first tokens of a label's mentions are chosen together.
-    constrained (bool): Whether mentions can only be strings of the text.
-    RETURNS (TreeDecoder): The decoder.
-    RAISES (ValueError): A parameter out of its range.
-    """
-    return TreeDecoder(
-        max_count,
-        max_mention_tokens,
-        batch_tokens,
-        count_slack,
-        tag_weight,
-        joint_starts,
-        constrained,
+
+def _step(
+    model: LanguageModel,
+    builder: TreeBuilder,
+    rows: PromptRows,
+    row_of: Ints,
+    counts: CountBranches,
+    numbers: Ints,
+    speaker: Speaker,
+    speaking: Ints,
+    bounds: Bounds,
+) -> None:
+    """One pass: the last tokens of mentions with drafts, the last digits of numbers, and the heads
+    of as many mentions as these may ask for."""
+    asking = counts.tree[numbers]
+    digits = counts.last_digits(numbers, row_of[asking], asking, model.codec)
+    of, index = counts.heads(numbers, bounds)
+    tree, label = counts.tree[of], counts.label[of]
+    openings = speaker.opening_drafts(tree, label, index)
+    heads = Pieces(
+        row_of[tree],
+        tree,
+        label,
+        index,
+        counts.position[of],
+        builder.mention_heads(index),
+        openings,
     )
+    drafts = speaker.drafts(speaking)
+    said = _mentions(row_of, speaker, speaking, drafts)
+    feed, (_, head_rows, said_rows) = feed_of_pieces([digits, heads, said])
+    logits = rows.feed(feed)
+
+    counts.take(numbers, logits[: len(numbers)], model.codec, bounds)
+    # Where a number goes on its heads were asked too early: no mention begins.
+    asked = np.flatnonzero(~counts.is_open[of])
+    behind_heads = np.zeros(len(of), dtype=np.int64)
+    if len(asked):
+        first = heads.position[asked] + heads.n_base[asked]
+        paths = (tree[asked], label[asked], index[asked])
+        n_steps = speaker.begin(*paths, first, logits, head_rows[asked], openings[asked])
+        behind_heads[asked] = heads.n_base[asked] + n_steps - 1
+    behind_said = said.n_base
+    if len(speaking):
+        behind_said = behind_said + speaker.go_on(speaking, logits, said_rows, drafts) - 1
+    # Nobody may see what was fed too early, or as a draft and not chosen.
+    unseen = [digits.behind(digits.n_base), heads.behind(behind_heads), said.behind(behind_said)]
+    rows.hide(np.flatnonzero(np.concatenate(unseen)))
 
 
-def _feed_digit(count: CountBranch, model: LanguageModel) -> tuple[list[int], Paths]:
-    count.position += 1
-    paths = run_paths(count.tree, count.label, COUNT, count.position - 1, 1)
-    return [model.codec.digit_ids[count.digits[-1]]], paths
-
-
-def _feed_head(head: MentionBranch, builder: TreeBuilder) -> tuple[list[int], Paths]:
-    ids = builder.mention_head(head.index)
-    paths = run_paths(head.tree, head.label, head.index, head.position, len(ids))
-    head.position += len(ids)
-    return ids, paths
-
-
-def _is_number(runs: Sequence[Run]) -> list[bool]:
-    return [paths.mention[0] == COUNT for _, _, paths in runs]
+def _mentions(row_of: Ints, speaker: Speaker, speaking: Ints, drafts: Ints) -> Pieces:
+    """The last token of each open mention, and its draft."""
+    mentions = speaker.mentions
+    tree, position = mentions.tree[speaking], mentions.position[speaking]
+    mentions.position[speaking] += 1
+    last = mentions.last(speaking)[:, None]
+    return Pieces(
+        row_of[tree],
+        tree,
+        mentions.label[speaking],
+        mentions.index[speaking],
+        position,
+        last,
+        drafts,
+    )

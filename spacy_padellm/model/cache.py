@@ -17,7 +17,7 @@ class SlotCache(Cache):
     slots the pass writes; ragged rows then need no common length.
 
     rows (int): Rows of the batch.
-    capacity (int): Slots a row, the padding slot among them; grows on demand.
+    capacity (int): Slots a row, the padding slot among them.
     """
 
     is_compileable = False
@@ -32,17 +32,16 @@ class SlotCache(Cache):
         self._keys: list[torch.Tensor] = []
         self._values: list[torch.Tensor] = []
 
-    def write_to(self, slots: torch.Tensor) -> None:
+    def write_to(self, slots: torch.Tensor, used: int) -> None:
         """Name the slots of the next pass.
 
         slots (torch.Tensor): int64 [rows, length]; BIN for padding.
+        used (int): Slots a row that the pass attends to, those of this pass among them.
+        RAISES (ValueError): More slots than there are.
         """
-        self._slots = slots
-        self.used = max(self.used, int(slots.max()) + 1)
-        if self.used > self.capacity:
-            self.capacity = max(2 * self.capacity, self.used)
-            self._keys = [self._grown(buffer) for buffer in self._keys]
-            self._values = [self._grown(buffer) for buffer in self._values]
+        if used > self.capacity:
+            raise ValueError(f"A row needs {used} slots, and the cache has {self.capacity}.")
+        self._slots, self.used = slots, used
 
     def update(
         self,
@@ -66,14 +65,25 @@ class SlotCache(Cache):
             self._write(self._values[layer_idx], value_states),
         )
 
-    def keep(self, rows: torch.Tensor) -> None:
-        """Drop the other rows.
+    def move(self, other: SlotCache, rows: torch.Tensor, used: int) -> None:
+        """Copy rows into another cache, to its first rows.
 
-        rows (torch.Tensor): int64 [kept]: the rows to keep, in their new order.
+        other (SlotCache): A cache of as many rows or more, and of `used` slots or more.
+        rows (torch.Tensor): int64 [kept].
+        used (int): Slots in use.
         """
-        self._rows = len(rows)
-        self._keys = [buffer[rows] for buffer in self._keys]
-        self._values = [buffer[rows] for buffer in self._values]
+        if not other._keys:
+            other._keys = [other._empty(buffer) for buffer in self._keys]
+            other._values = [other._empty(buffer) for buffer in self._values]
+        ours, theirs = [*self._keys, *self._values], [*other._keys, *other._values]
+        for buffer, copy in zip(ours, theirs, strict=True):
+            copy[: len(rows), :, :used] = buffer[rows, :, :used]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.used = 0
+        if self._keys:
+            torch._foreach_zero_([*self._keys, *self._values])
 
     def get_seq_length(self, layer_idx: int | None = 0) -> int:
         """RETURNS (int): Slots in use; positions and masks are always given by the caller."""
@@ -84,7 +94,7 @@ class SlotCache(Cache):
         return self.used, 0
 
     def get_max_cache_shape(self, *_: Any) -> int | None:
-        """RETURNS (None): The cache grows."""
+        """RETURNS (None): The caller makes a larger one where needed."""
         return None
 
     def __len__(self) -> int:
@@ -94,12 +104,6 @@ class SlotCache(Cache):
         # Zeros: NaN in a slot that nobody sees would still give NaN (0 * NaN).
         heads, size = states.shape[1], states.shape[3]
         return states.new_zeros(self._rows, heads, self.capacity, size)
-
-    def _grown(self, buffer: torch.Tensor) -> torch.Tensor:
-        rows, heads, slots, size = buffer.shape
-        grown = buffer.new_zeros(rows, heads, self.capacity, size)
-        grown[:, :, :slots] = buffer
-        return grown
 
     def _write(self, buffer: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
         rows = torch.arange(self._rows, device=buffer.device)[:, None]

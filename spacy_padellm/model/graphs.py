@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from ..tree import NO_TARGET, Paths, PromptTree, lay_out, pack
 from .language_model import ROW_TOKENS, LanguageModel
 from .loss import Backprop, Loss
+from .shapes import rounded_up
 
 MOST_GRAPHS = 12
 
@@ -128,12 +129,6 @@ class GraphedLoss(Loss):
         with torch.enable_grad(), self.precision():
             logits = self.model.path_logits(tokens[0], paths, paths, asked[0])
             return F.cross_entropy(logits.float(), asked[1], reduction="none")
-
-
-def rounded_up(number: int) -> int:
-    """RETURNS (int): The next of 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, …: four an octave."""
-    step = max(1, 1 << max(0, (number - 1).bit_length() - 3))
-    return -(-number // step) * step
 
 
 def _inputs(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from .attention import attention_mask
 from .cache import SlotCache
 from .codec import Codec
 from .prompt_rows import CachedRows, RecomputedRows
+from .step_graphs import StepGraphs
 
 ROW_TOKENS = 512  # attention grows with the row's length, padding with the number of rows
 
@@ -32,7 +34,8 @@ class LanguageModel:
         self.network = network
         self.codec = codec
         self.takes_paths = takes_paths
-        self._pass = threading.Lock()  # the hook of one pass must not fire in another's
+        # The hook of one pass must not fire in another's; replayed passes share their memory.
+        self.lock = threading.RLock()
 
     @property
     def base(self) -> Any:
@@ -62,16 +65,24 @@ class LanguageModel:
         """RETURNS (torch.Tensor): The values on the network's device."""
         return torch.from_numpy(values).to(self.device)
 
-    def start_rows(self, n_rows: int, capacity: int) -> CachedRows | RecomputedRows:
+    @cached_property
+    def step_graphs(self) -> StepGraphs:
+        """RETURNS (StepGraphs): The captured passes of this model."""
+        return StepGraphs(self)
+
+    def start_rows(
+        self, n_rows: int, capacity: int, graphs: bool = False
+    ) -> CachedRows | RecomputedRows:
         """Rows of prompts to be fed, empty.
 
         n_rows (int): Rows of the batch.
         capacity (int): Tokens a row is expected to come to.
+        graphs (bool): Whether passes are replayed as CUDA graphs; not for separate prompts.
         RETURNS (CachedRows | RecomputedRows): With a KV cache where the network takes path masks;
             else rows that hold one prompt each.
         """
         if self.takes_paths:
-            return CachedRows(self, n_rows, capacity)
+            return CachedRows(self, n_rows, capacity, graphs)
         return RecomputedRows(self, n_rows)
 
     def nll(self, trees: Sequence[PromptTree]) -> torch.Tensor:
@@ -100,7 +111,8 @@ class LanguageModel:
         rows = lay_out(trees, pack([len(tree) for tree in trees], ROW_TOKENS))
         asked = np.concatenate([tree.target for tree in trees]) != NO_TARGET
         wanted = rows.row[asked] * rows.ids.shape[1] + rows.column[asked]
-        return self.logits(rows.ids, rows.paths, rows.paths, self.tensor(wanted))
+        paths = Paths(*map(self.tensor, rows.paths))
+        return self.path_logits(self.tensor(rows.ids), paths, paths, self.tensor(wanted))
 
     def path_logits(
         self,
@@ -110,7 +122,15 @@ class LanguageModel:
         wanted: torch.Tensor,
         cache: SlotCache | None = None,
     ) -> torch.Tensor:
-        """One pass under the mask rule; `logits` with all arguments as tensors on the device."""
+        """One pass under the mask rule.
+
+        ids (torch.Tensor): Token ids, int64 [rows, Q].
+        query (Paths): Paths of these tokens, tensors of shape [rows, Q].
+        key (Paths): Paths of all tokens they may see, tensors of shape [rows, K].
+        wanted (torch.Tensor): int64 [n]: places in the flattened [rows * Q].
+        cache (SlotCache | None): Where earlier tokens' keys and values are.
+        RETURNS (torch.Tensor): [n, vocabulary], in the network's dtype.
+        """
         return self._forward(
             wanted,
             input_ids=ids,
@@ -125,27 +145,6 @@ class LanguageModel:
         ends = [np.flatnonzero(prompt.target != NO_TARGET) for prompt in prompts]
         where = np.repeat(np.arange(len(prompts)), [len(end) for end in ends])
         return self.plain_logits([prompt.ids for prompt in prompts], where, np.concatenate(ends))
-
-    def logits(
-        self,
-        ids: Ints,
-        query: Paths,
-        key: Paths,
-        wanted: torch.Tensor,
-        cache: SlotCache | None = None,
-    ) -> torch.Tensor:
-        """One pass under the mask rule.
-
-        ids (Ints): Token ids [rows, Q].
-        query (Paths): Paths of these tokens, arrays of shape [rows, Q].
-        key (Paths): Paths of all tokens they may see, arrays of shape [rows, K].
-        wanted (torch.Tensor): int64 [n]: places in the flattened [rows * Q].
-        cache (SlotCache | None): Where earlier tokens' keys and values are.
-        RETURNS (torch.Tensor): [n, vocabulary], in the network's dtype.
-        """
-        query = Paths(*map(self.tensor, query))
-        key = Paths(*map(self.tensor, key))
-        return self.path_logits(self.tensor(ids), query, key, wanted, cache)
 
     def plain_logits(
         self, sequences: Sequence[Sequence[int] | Ints], where: Ints, ends: Ints
@@ -176,7 +175,7 @@ class LanguageModel:
         def pick(_: Any, hidden: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
             return (hidden[0].flatten(0, 1)[wanted][None], *hidden[1:])
 
-        with self._pass:
+        with self.lock:
             hook = self.base.get_output_embeddings().register_forward_pre_hook(pick)
             try:
                 return self.network(**inputs).logits[0]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from ..tree import PADDING, TRUNK, UNUSED, Ints, Paths
-from .cache import BIN, SlotCache
+from ..tree import PADDING, Ints, Paths
+from .cache import BIN
+from .row_memory import RowMemory
 
 if TYPE_CHECKING:
     from .language_model import LanguageModel
@@ -39,8 +40,11 @@ class PromptRows(Protocol):
         """RETURNS (torch.Tensor): Logits after the wanted tokens [wanted, vocabulary],
         in the network's dtype."""
 
-    def forget(self, row: int, tree: int, label: int) -> None:
-        """Drop the mention branches of a label; nobody sees them any more."""
+    def hide(self, tokens: Ints) -> None:
+        """Let nobody see some of the tokens that were fed last.
+
+        tokens (Ints): Their indices in that feed.
+        """
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with some of the rows; they are counted anew, in the order given."""
@@ -52,63 +56,66 @@ class CachedRows:
     model (LanguageModel): The model, whose attention takes path masks.
     n_rows (int): Rows of the batch.
     capacity (int): Tokens a row is expected to come to; it may grow past that.
+    graphs (bool): Whether passes are captured as CUDA graphs and replayed.
     """
 
-    def __init__(self, model: LanguageModel, n_rows: int, capacity: int):
+    def __init__(self, model: LanguageModel, n_rows: int, capacity: int, graphs: bool = False):
         self._model = model
-        self._cache = SlotCache(n_rows, capacity + 1)
+        self._graphs = model.step_graphs if graphs else None
         self._used = np.ones(n_rows, dtype=np.int64)
-        self._keys = _blank_paths((n_rows, capacity + 1), UNUSED)
-        self._keys.tree[:, BIN] = PADDING
+        self._memory = self._empty_memory(n_rows, capacity + 1)
+        self._fed: tuple[Ints, Ints] = (self._used[:0], self._used[:0])
 
     def feed(self, feed: Feed) -> torch.Tensor:
         """RETURNS (torch.Tensor): Logits after the wanted tokens [wanted, vocabulary],
-        in the network's dtype."""
+        in the network's dtype; with graphs the next pass may write there again."""
         counts = np.bincount(feed.row, minlength=len(self._used))
         order = np.argsort(feed.row, kind="stable")
         first = np.cumsum(counts) - counts
         column = np.empty(len(feed.row), dtype=np.int64)
         column[order] = np.arange(len(order)) - np.repeat(first, counts)
-        shape = (len(self._used), int(counts.max()))
-
-        slots = np.full(shape, BIN, dtype=np.int64)
-        slots[feed.row, column] = self._used[feed.row] + column
+        slots = self._used[feed.row] + column
+        tokens = np.zeros((7, len(self._used), int(counts.max())), dtype=np.int64)
+        tokens[1], tokens[6] = PADDING, BIN
+        for part, values in zip(tokens, (feed.ids, *feed.paths, slots), strict=True):
+            part[feed.row, column] = values
+        wanted = feed.row[feed.wanted] * tokens.shape[2] + column[feed.wanted]
+        self._fed = feed.row, slots
         self._used += counts
-        self._make_room(int(self._used.max()))
-        ids = np.zeros(shape, dtype=np.int64)
-        ids[feed.row, column] = feed.ids
-        query = _blank_paths(shape, PADDING)
-        for own, key, part in zip(query, self._keys, feed.paths, strict=True):
-            own[feed.row, column] = part
-            key[feed.row, slots[feed.row, column]] = part
-
-        self._cache.write_to(self._model.tensor(slots))
-        used = self._cache.used
-        key_paths = Paths(*(part[:, :used] for part in self._keys))
-        wanted = self._model.tensor(feed.row[feed.wanted] * shape[1] + column[feed.wanted])
+        used = int(self._used.max())
         with torch.inference_mode():
-            return self._model.logits(ids, query, key_paths, wanted, self._cache)
+            if used > self._memory.shape[1]:
+                self._move(np.arange(len(self._used)), 2 * self._memory.shape[1])
+            if self._graphs is not None:
+                return self._graphs.run(self._memory, tokens, wanted)
+            return self._memory.run(self._model.tensor(tokens), self._model.tensor(wanted), used)
 
-    def forget(self, row: int, tree: int, label: int) -> None:
-        """Drop the mention branches of a label; nobody sees them any more."""
-        keys = self._keys
-        gone = (keys.tree[row] == tree) & (keys.label[row] == label) & (keys.mention[row] > 0)
-        keys.tree[row, gone] = UNUSED
+    def hide(self, tokens: Ints) -> None:
+        """Let nobody see some of the tokens that were fed last.
+
+        tokens (Ints): Their indices in that feed.
+        """
+        if len(tokens):
+            row, slot = (self._model.tensor(part[tokens]) for part in self._fed)
+            with torch.inference_mode():
+                self._memory.hide(row, slot)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with some of the rows; they are counted anew, in the order given."""
-        kept = np.asarray(rows, dtype=np.int64)
-        self._used = self._used[kept]
-        self._keys = Paths(*(part[kept] for part in self._keys))
-        self._cache.keep(self._model.tensor(kept))
+        with torch.inference_mode():
+            self._move(np.asarray(rows, dtype=np.int64), self._memory.shape[1])
+        self._used = self._used[np.asarray(rows, dtype=np.int64)]
 
-    def _make_room(self, slots: int) -> None:
-        have = self._keys.tree.shape[1]
-        if slots <= have:
-            return
-        more = _blank_paths((len(self._used), max(have, slots - have)), UNUSED)
-        pairs = zip(self._keys, more, strict=True)
-        self._keys = Paths(*(np.concatenate(pair, axis=1) for pair in pairs))
+    def _move(self, rows: Ints, capacity: int) -> None:
+        memory, used = self._memory, min(int(self._used.max()), self._memory.shape[1])
+        self._memory = self._empty_memory(len(rows), max(capacity, int(self._used.max())))
+        memory.move(self._memory, self._model.tensor(rows), used)
+
+    def _empty_memory(self, n_rows: int, capacity: int) -> RowMemory:
+        with torch.inference_mode():
+            if self._graphs is not None:
+                return self._graphs.memory(n_rows, capacity)
+            return RowMemory(self._model, n_rows, capacity)
 
 
 class RecomputedRows:
@@ -137,17 +144,14 @@ class RecomputedRows:
         with torch.inference_mode():
             return self._model.plain_logits(sequences, where, ends[feed.wanted])
 
-    def forget(self, row: int, tree: int, label: int) -> None:
-        """RAISES (ValueError): Always: a row holds one prompt, which has no branches."""
-        raise ValueError(f"Row {row} holds one prompt: there is no branch of label {label} in it.")
+    def hide(self, tokens: Ints) -> None:
+        """RAISES (ValueError): Tokens to hide: a row holds one prompt, all of which is seen."""
+        if len(tokens):
+            raise ValueError(f"{len(tokens)} tokens to hide, but each row holds one prompt.")
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with some of the rows; they are counted anew, in the order given."""
         self._ids = [self._ids[row] for row in rows]
-
-
-def _blank_paths(shape: tuple[int, int], tree: int) -> Paths:
-    return Paths(np.full(shape, tree), *(np.full(shape, TRUNK) for _ in range(4)))
 
 
 Run = tuple[int, Sequence[int] | Ints, Paths]  # row, ids and paths of neighbouring tokens

@@ -23,6 +23,10 @@ class TokenBytes:
 
     codec (Codec): The tokenizer.
     RAISES (ValueError): A tokenizer whose tokens can't be read as bytes.
+
+    prefix (bytes): What the tokenizer puts before each text.
+    prefix_token (int | None): The token that is just that.
+    sizes (Ints): Bytes of each token [vocabulary].
     """
 
     def __init__(self, codec: Codec):
@@ -37,6 +41,7 @@ class TokenBytes:
                 "which constrained and joint_starts need."
             )
         self.prefix = prefix
+        self.sizes = np.array([len(piece or b"") for piece in self._bytes])
         ids: dict[bytes, int] = {}
         for token in sorted(range(len(self._bytes)), key=partial(_is_byte, codec.tokenizer)):
             if piece := self._bytes[token]:

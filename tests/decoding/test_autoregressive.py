@@ -25,7 +25,7 @@ from spacy_padellm.decoding.augmented import (
     AutoregressiveAugDecoder,
     make_autoregressive_aug_decoder,
 )
-from spacy_padellm.decoding.branch import Bounds
+from spacy_padellm.decoding.bounds import Bounds
 from spacy_padellm.decoding.spoken import Spoken
 from spacy_padellm.decoding.struct import (
     AutoregressiveStructDecoder,

@@ -12,8 +12,9 @@ from odd_codecs import llama2_codec
 from plain_decoding import PLAIN
 from tokenizers import normalizers
 
-from spacy_padellm.decoding.constraint import NONE_LEGAL, Constraint
+from spacy_padellm.decoding.constraint import Constraint
 from spacy_padellm.decoding.lattice import Passage, lattices
+from spacy_padellm.decoding.mentions import NOTHING
 from spacy_padellm.decoding.replicated import make_replicated_decoder
 from spacy_padellm.decoding.tree import make_tree_decoder
 from spacy_padellm.model.codec import Codec, one_line
@@ -52,6 +53,16 @@ def pieces(request, toy_codec):
 def lattice_of(pieces, text, tokens, most=MOST):
     read = pieces.prefix + text.encode()
     return lattices([Passage(text, tokens)], [read], pieces, most)[0]
+
+
+def choose(constraint, mentions, logits, left):
+    """One step without drafts; gives tokens and log-probabilities as lists."""
+    n = len(mentions)
+    none = np.zeros((n, 0), dtype=np.int64)
+    rows = np.arange(n)[:, None]
+    chosen = constraint.choose(np.array(mentions), logits, np.array(left), rows, none)
+    assert chosen.n_steps.tolist() == [1] * n
+    return tuple(column[:, 0].tolist() for column in chosen[:3])
 
 
 class Reference:
@@ -112,20 +123,20 @@ def test_each_step_is_the_likeliest_that_the_rule_allows(pieces, text, other, se
     n_tokens = len(codec.tokenizer)
     documents = [lattice_of(read, other, token_bounds(NLP(other))), lattice_of(read, text, tokens)]
     constraint = Constraint(documents, codec.end_id, torch.device("cpu"))
-    numbers = constraint.add([1, 0])
+    numbers = constraint.add(np.array([1, 0]))
     reference = Reference(codec, read, text, tokens)
     generator = torch.Generator().manual_seed(seed)
     said, left = b"", MOST
     while True:
         logits = torch.randn(2, n_tokens, generator=generator) * 3
-        token, logprob, in_text = constraint.choose(numbers, logits, [left, left])
+        token, logprob, in_text = choose(constraint, numbers, logits, [left, left])
         legal = reference.legal(said, left)
         scores = logits[0].log_softmax(-1)
         may = {t: float(scores[t]) for t, piece in reference.bytes.items() if piece in legal}
         if reference.may_end(said):
             may[codec.end_id] = float(scores[codec.end_id])
         if not may:
-            assert token[0] == NONE_LEGAL
+            assert token[0] == NOTHING
             assert not said  # no way in, and never a dead end
             return
         best = max(may, key=may.get)
@@ -193,11 +204,11 @@ def test_one_character_5000_times(toy_codec):
     each = lattice_of(pieces, text, np.array([[i, i + 1] for i in range(5000)]), 64)
     assert len(each.src) <= 2 * 5000
     constraint = Constraint([each], toy_codec.end_id, torch.device("cpu"))
-    numbers = constraint.add([0] * 8)
+    numbers = constraint.add(np.zeros(8, dtype=np.int64))
     logits = torch.zeros(8, len(toy_codec.tokenizer))
     logits[:, toy_codec.encode("a")[0]] = 9
     for left in range(64, -1, -1):
-        token = constraint.choose(numbers, logits, [left] * 8).token
+        token = choose(constraint, numbers, logits, [left] * 8)[0]
     assert set(token) == {toy_codec.end_id}
     assert len(constraint.ends(numbers)[0]) == 5000 - 63
 
@@ -211,14 +222,14 @@ def test_half_characters(toy_codec):
     assert set(lattice.place.tolist()) == {0, 6}
     # Six bytes are six tokens: "北京市" needs nine, more than there may be.
     constraint = Constraint([lattice], toy_codec.end_id, torch.device("cpu"))
-    (number,) = constraint.add([0])
+    (number,) = constraint.add(np.array([0]))
     ids = toy_codec.encode("北京")
     for left, token in zip(range(MOST, 0, -1), ids, strict=True):
         logits = torch.zeros(1, len(toy_codec.tokenizer))
         logits[0, token] = 5
-        assert constraint.choose([number], logits, [left]).token == [token]
+        assert choose(constraint, [number], logits, [left])[0] == [token]
     logits = torch.zeros(1, len(toy_codec.tokenizer))
-    assert constraint.choose([number], logits, [0]).token == [toy_codec.end_id]
+    assert choose(constraint, [number], logits, [0])[0] == [toy_codec.end_id]
 
 
 def test_a_line_break_is_said_as_a_space(toy_codec):
@@ -246,11 +257,11 @@ def test_64_labels_and_64_mentions(toy_codec):
     text = "the new man in a hat " * 8
     lattice = lattice_of(TokenBytes(toy_codec), text, token_bounds(NLP(text)), 16)
     constraint = Constraint([lattice], toy_codec.end_id, torch.device("cpu"))
-    numbers = constraint.add([0] * 4096)
+    numbers = constraint.add(np.zeros(4096, dtype=np.int64))
     logits = torch.randn(4096, len(toy_codec.tokenizer), generator=torch.Generator().manual_seed(0))
     steps, live = 0, list(numbers)
     while live:
-        token = constraint.choose(live, logits[: len(live)], [16 - steps] * len(live)).token
+        token = choose(constraint, live, logits[: len(live)], [16 - steps] * len(live))[0]
         live = [n for n, t in zip(live, token, strict=True) if t != toy_codec.end_id]
         steps += 1
     assert steps <= 17

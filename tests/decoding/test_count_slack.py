@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_padellm.decoding.branch import Bounds, CountBranch, say_counts
+from spacy_padellm.decoding.bounds import Bounds
+from spacy_padellm.decoding.counts import CountBranches, first_digits
 from spacy_padellm.decoding.replicated import make_replicated_decoder
 from spacy_padellm.decoding.tree import make_tree_decoder
 from spacy_padellm.model.language_model import LanguageModel
@@ -13,20 +14,17 @@ from spacy_padellm.model.language_model import LanguageModel
 TEXTS = ["the new man", "a hat", "nun in the inn", "", "the the the the"]
 
 
-def said(codec, weights, slack):
-    vocabulary = max(codec.digit_ids) + 1
-    logits = torch.full((1, max(vocabulary, codec.end_id + 1)), -1e4)
-    logits[0, list(codec.digit_ids)] = torch.tensor(weights).clamp_min(1e-9).log()
-    branch = CountBranch(0, 1, 5)
-    say_counts([branch], logits, codec, Bounds(99, 8, None, slack))
-    return branch
+def number(weights, slack):
+    logprobs = torch.tensor([weights]).clamp_min(1e-9).log()
+    no_tags = torch.full((1, 10), torch.nan)
+    return int(first_digits(logprobs, no_tags, Bounds(99, 8, None, slack)))
 
 
 @pytest.mark.parametrize(
-    ("slack", "number"), [(None, 0), (0.5, 1), (0.35, 1), (0.25, 2), (0.05, 3), (0.001, 3)]
+    ("slack", "expected"), [(None, 0), (0.5, 1), (0.35, 1), (0.25, 2), (0.05, 3), (0.001, 3)]
 )
-def test_the_largest_number_above_the_slack(toy_codec, slack, number):
-    assert said(toy_codec, [0.45, 0.25, 0.2, 0.1, *[0.0] * 6], slack).number == number
+def test_the_largest_number_above_the_slack(slack, expected):
+    assert number([0.45, 0.25, 0.2, 0.1, *[0.0] * 6], slack) == expected
 
 
 @given(
@@ -34,15 +32,18 @@ def test_the_largest_number_above_the_slack(toy_codec, slack, number):
     slack=st.floats(0.001, 0.999),
     more=st.floats(0.001, 0.999),
 )
-def test_less_slack_never_says_more(toy_codec, weights, slack, more):
+def test_less_slack_never_says_more(weights, slack, more):
     low, high = sorted((slack, more))
-    assert said(toy_codec, weights, low).number >= said(toy_codec, weights, high).number
+    assert number(weights, low) >= number(weights, high)
 
 
-def test_the_logprob_is_of_what_was_said(toy_codec):
-    branch = said(toy_codec, [0.6, 0.4, *[0.0] * 8], 0.3)
-    assert branch.number == 1
-    assert branch.logprob == pytest.approx(-0.916, abs=1e-3)
+def test_the_logprob_is_of_what_was_said(toy_codec, toy_builder):
+    counts = CountBranches(toy_builder.ask(["a hat"], ["a"]))
+    logits = torch.full((1, 512), -1e4)
+    logits[0, list(toy_codec.digit_ids[:2])] = torch.tensor([0.6, 0.4]).log()
+    counts.take(counts.open, logits, toy_codec, Bounds(99, 8, None, 0.3))
+    assert counts.number.tolist() == [1]
+    assert counts.logprob.tolist() == pytest.approx([-0.916], abs=1e-3)
 
 
 @pytest.mark.parametrize("slack", [0.01, 0.3])

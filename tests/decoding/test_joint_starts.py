@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from odd_codecs import metaspace_codec
 from plain_decoding import PLAIN
 
-from spacy_padellm.decoding.branch import Bounds, MentionBranch
+from spacy_padellm.decoding.bounds import Bounds
 from spacy_padellm.decoding.joint_starts import rising, windows
 from spacy_padellm.decoding.lattice import Passage
 from spacy_padellm.decoding.replicated import make_replicated_decoder
@@ -85,10 +85,20 @@ def said(builder, text, heads, wishes):
     for row, wish in enumerate(wishes):
         for token, value in wish.items():
             logits[row, builder.codec.encode(token)[0]] = value
-    branches = [MentionBranch(0, 1, k, 9) for k in range(1, heads + 1)]
     speaker = Speaker([tree], [Passage(text)], builder, BOUNDS, logits.device)
-    speaker.begin(branches, logits)
-    return [builder.codec.tokenizer.decode(branch.ids) for branch in branches], branches
+    begin(speaker, logits)
+    mentions = speaker.mentions
+    return [
+        builder.codec.tokenizer.decode(ids[:n]) for ids, n in zip(mentions.ids, mentions.n_said)
+    ], mentions
+
+
+def begin(speaker, logits):
+    n = len(logits)
+    zeros = np.zeros(n, dtype=np.int64)
+    index, position = np.arange(1, n + 1), zeros + 9
+    rows, drafts = np.arange(n)[:, None], np.zeros((n, 0), dtype=np.int64)
+    speaker.begin(zeros, zeros + 1, index, position, logits, rows, drafts)
 
 
 def test_the_same_place_is_not_said_twice(toy_builder):
@@ -99,10 +109,10 @@ def test_the_same_place_is_not_said_twice(toy_builder):
 
 
 def test_only_what_the_text_holds(toy_builder):
-    tokens, (branch,) = said(toy_builder, "new man", 1, [{"h": 20.0, "m": 9.0}])
+    tokens, mentions = said(toy_builder, "new man", 1, [{"h": 20.0, "m": 9.0}])
     assert tokens == ["m"]
-    assert branch.logprobs[0] < -10  # the model's own
-    assert branch.open
+    assert mentions.logprobs[0, 0] < -10  # the model's own
+    assert mentions.is_open.all()
 
 
 def test_more_mentions_than_starts(toy_builder):
@@ -144,8 +154,7 @@ def test_tokens_that_are_no_bytes(english):
     builder = TreeBuilder(metaspace_codec(eos_token="</s>"), english)
     (tree,) = builder.ask(["a b"], ["a"])
     logits = torch.eye(2, len(builder.codec.tokenizer))
-    branches = [MentionBranch(0, 1, k, 9) for k in (1, 2)]
     with pytest.warns(UserWarning, match="can't be read as bytes"):
         speaker = Speaker([tree], [Passage("a b")], builder, BOUNDS, logits.device)
-    speaker.begin(branches, logits)
-    assert all(branch.ids or branch.ended for branch in branches)
+    begin(speaker, logits)
+    assert (speaker.mentions.ended | (speaker.mentions.n_said > 0)).all()

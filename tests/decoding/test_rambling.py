@@ -1,9 +1,11 @@
 """A model that has learnt nothing says dozens of endless mentions: a text's length bounds them."""
 
+import numpy as np
 import pytest
 from plain_decoding import PLAIN
 
-from spacy_padellm.decoding.branch import MentionBranch, stop_rambling
+from spacy_padellm.decoding.bounds import Bounds
+from spacy_padellm.decoding.mentions import MentionBranches
 from spacy_padellm.decoding.replicated import ReplicatedDecoder
 from spacy_padellm.decoding.tree import TreeDecoder
 from spacy_padellm.model.language_model import LanguageModel
@@ -13,17 +15,54 @@ from spacy_padellm.tree_builder import TreeBuilder
 TEXTS = ["the new man in a hat", "nun", "a hat in the inn " * 3]
 
 
+def speaking(*paths):
+    """Mentions with given paths, and a function that lets some say a token or an end."""
+    mentions = MentionBranches(Bounds(99, 500, None), [7])
+    tree, label, index = np.array(paths).T
+    mentions.add(tree, label, index, np.zeros(len(paths), dtype=np.int64))
+
+    def say(which, token=1):
+        which = np.array(which)
+        mentions.say(which, np.full(len(which), token), np.zeros(len(which)))
+
+    return mentions, say
+
+
 def test_only_the_label_that_said_too_much_is_stopped(toy_builder):
     trees = toy_builder.ask(["the hat", "the hat"], ["a", "b"])
     trunk = int((trees[0].label == TRUNK).sum())
-    long = [MentionBranch(0, 1, k, 0, ids=[1] * trunk) for k in (1, 2)]
-    others = [MentionBranch(0, 2, 1, 0, ids=[1]), MentionBranch(1, 1, 1, 0, ids=[1] * trunk)]
-    stop_rambling([*long, *others], trees)
-    assert all(branch.open for branch in [*long, *others])  # as much as twice the trunk is no more
-    long[0].ids.append(1)
-    stop_rambling([*long, *others], trees)
-    assert not any(branch.open or branch.ended for branch in long)
-    assert all(branch.open for branch in others)
+    mentions, say = speaking((0, 1, 1), (0, 1, 2), (0, 2, 1), (1, 1, 1))
+    for _ in range(trunk):
+        say([0, 1, 3])
+    say([2])
+    mentions.stop_rambling(trees)
+    assert mentions.is_open.all()  # as much as twice the trunk is no more
+    say([0])
+    mentions.stop_rambling(trees)
+    assert mentions.is_open.tolist() == [False, True, True, True]
+    say([1])
+    mentions.stop_rambling(trees)
+    assert mentions.is_open.tolist() == [False, False, True, True]
+    assert not mentions.ended.any()
+
+
+def test_who_is_ahead_by_drafts_is_stopped_where_all_in_step_would_be(toy_builder):
+    trees = toy_builder.ask(["the hat"], ["a"])
+    bound = 2 * int((trees[0].label == TRUNK).sum())
+    mentions, say = speaking((0, 1, 1), (0, 1, 2), (0, 1, 3))
+    say([2])
+    say([2], token=7)  # short, and long ended
+    for _ in range(bound):
+        say([0])
+    say([0], token=7)
+    mentions.stop_rambling(trees)
+    assert mentions.is_open.tolist() == [False, True, False]
+    step = (bound - 1) // 2 + 1
+    while mentions.is_open[1]:
+        say([1])
+        mentions.stop_rambling(trees)
+    assert mentions.n_said.tolist() == [step, step, 1]
+    assert mentions.ended.tolist() == [False, False, True]
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2"])

@@ -6,7 +6,8 @@ from math import prod
 import pytest
 import torch
 
-from spacy_padellm.decoding.branch import Bounds, CountBranch, say_counts
+from spacy_padellm.decoding.bounds import Bounds
+from spacy_padellm.decoding.counts import CountBranches
 from spacy_padellm.decoding.replicated import make_replicated_decoder
 from spacy_padellm.decoding.tag_counts import DIGITS, numbers_of
 from spacy_padellm.decoding.tree import make_tree_decoder
@@ -34,23 +35,25 @@ def test_numbers_of_independent_tokens(chances):
     assert numbers_of(padded_too)[0][0].tolist() == pytest.approx(by_hand(chances), abs=1e-5)
 
 
-def said(codec, weight, evidence):
+def said(builder, weight, evidence):
+    codec = builder.codec
     logits = torch.full((1, 512), -1e4)
     logits[0, list(codec.digit_ids[:3])] = torch.tensor([0.6, 0.3, 0.1]).log()
-    branch = CountBranch(0, 1, 5, evidence=torch.tensor(evidence).log())
-    say_counts([branch], logits, codec, Bounds(99, 8, None, None, weight))
-    return branch
+    counts = CountBranches(builder.ask(["a hat"], ["a"]))
+    counts.evidence[0] = torch.tensor(evidence).log()
+    counts.take(counts.open, logits, codec, Bounds(99, 8, None, None, weight))
+    return counts
 
 
 @pytest.mark.parametrize(("weight", "number"), [(0.0, 0), (0.2, 0), (0.5, 1), (1.0, 1)])
-def test_the_weight_of_the_tags(toy_codec, weight, number):
+def test_the_weight_of_the_tags(toy_builder, weight, number):
     evidence = [0.1, 0.8, 0.1, *[1e-9] * 7]
-    assert said(toy_codec, weight, evidence).number == number
+    assert said(toy_builder, weight, evidence).number.tolist() == [number]
 
 
-def test_the_logprob_stays_the_models(toy_codec):
-    branch = said(toy_codec, 1.0, [0.1, 0.8, 0.1, *[1e-9] * 7])
-    assert branch.logprob == pytest.approx(-1.204, abs=1e-3)
+def test_the_logprob_stays_the_models(toy_builder):
+    counts = said(toy_builder, 1.0, [0.1, 0.8, 0.1, *[1e-9] * 7])
+    assert counts.logprob.tolist() == pytest.approx([-1.204], abs=1e-3)
 
 
 @pytest.mark.parametrize("weight", [0.5, 1.0])

@@ -22,7 +22,7 @@ def states(*values):
 
 
 def written(cache, slots, *values, layer=0):
-    cache.write_to(torch.tensor(slots))
+    cache.write_to(torch.tensor(slots), max(cache.used, 1 + max(map(max, slots))))
     keys, doubled = cache.update(states(*values), 2 * states(*values), layer)
     assert torch.equal(doubled, 2 * keys)
     return keys[:, 0, :, 0].tolist()
@@ -35,17 +35,27 @@ def test_tokens_go_to_the_slots_that_the_caller_names():
     assert cache.get_seq_length() == cache.used == 5
 
 
-def test_the_cache_grows_and_keeps_what_it_has():
-    cache = SlotCache(rows=1, capacity=2)
-    assert written(cache, [[1]], [5]) == [[0, 5]]
-    assert written(cache, [[2, 3, 4]], [6, 7, 8]) == [[0, 5, 6, 7, 8]]
-    assert cache.capacity >= 5
-    assert written(cache, [[9]], [1]) == [[0, 5, 6, 7, 8, 0, 0, 0, 0, 1]]
+def test_rows_move_to_a_larger_cache():
+    cache, larger = SlotCache(rows=2, capacity=2), SlotCache(rows=3, capacity=5)
+    written(cache, [[1], [1]], [5], [6])
+    with pytest.raises(ValueError, match="A row needs 4 slots, and the cache has 2"):
+        cache.write_to(torch.tensor([[3], [3]]), 4)
+    cache.move(larger, torch.tensor([1]), 2)
+    found = written(larger, [[2, 3], [1, BIN], [1, 2]], [7, 8], [9, 1], [2, 3])
+    assert found == [[0, 6, 7, 8], [1, 9, 0, 0], [0, 2, 3, 0]]
+
+
+def test_a_cleared_cache_holds_zeros():
+    cache = SlotCache(rows=1, capacity=3)
+    written(cache, [[1]], [5])
+    cache.clear()
+    assert cache.used == 0
+    assert written(cache, [[2]], [6]) == [[0, 0, 6]]
 
 
 def test_layers_are_apart():
     cache = SlotCache(rows=1, capacity=4)
-    cache.write_to(torch.tensor([[1]]))
+    cache.write_to(torch.tensor([[1]]), 2)
     cache.update(states([5]), states([5]), 0)
     keys, _ = cache.update(states([6]), states([6]), 1)
     assert keys.flatten().tolist() == [0, 6]
@@ -55,7 +65,7 @@ def test_layers_are_apart():
 def test_unused_slots_are_zeros():
     """Garbage there could be NaN, and a NaN that nobody sees is still NaN: 0 * NaN."""
     cache = SlotCache(rows=3, capacity=64)
-    cache.write_to(torch.tensor([[40]] * 3))
+    cache.write_to(torch.tensor([[40]] * 3), 41)
     keys, _ = cache.update(states([1], [1], [1]), states([1], [1], [1]), 0)
     assert keys.sum() == 3
 
@@ -115,7 +125,7 @@ def test_any_order_of_feeding_is_one_forward_pass(llama, data):
     assert float((found - expected).norm() / expected.norm()) < 1e-5
 
 
-def test_forgotten_branches_are_seen_by_nobody(llama):
+def test_hidden_tokens_are_seen_by_nobody(llama):
     """Mention heads asked for too early, then asked anew at other positions on the same path."""
     trunk = _run(0, [10, 11, 12], 0)
     head = (0, [30, 31], _paths([0, 0], [1, 1], [1, 1], [4, 5]))
@@ -124,7 +134,7 @@ def test_forgotten_branches_are_seen_by_nobody(llama):
     rows = CachedRows(llama, 1, 20)
     rows.feed(trunk)
     rows.feed(feed_of([digits[0], head]))
-    rows.forget(0, tree=0, label=1)
+    rows.hide(np.array([1, 2]))
     later = (0, [40], _paths([0], [1], [1], [5]))
     found = rows.feed(feed_of([digits[1], later]))
 
@@ -132,20 +142,6 @@ def test_forgotten_branches_are_seen_by_nobody(llama):
         sequences = [[10, 11, 12, 20, 21], [10, 11, 12, 20, 21, 40]]
         expected = llama.plain_logits(sequences, np.array([0, 1]), np.array([4, 5]))
     assert torch.allclose(found, expected, atol=1e-4)
-
-
-def test_forgetting_leaves_other_labels_and_trees():
-    rows = CachedRows(_Silent(), 1, 30)
-    runs = [
-        (0, [1] * 6, _paths([0] * 6, [0, 1, 1, 2, 2, 2], [0, 0, 1, 0, 1, 2], [0, 1, 2, 1, 2, 2])),
-        (0, [1] * 3, _paths([1] * 3, [0, 1, 1], [0, 0, 1], [0, 1, 2])),
-    ]
-    rows.feed(feed_of(runs))
-    keys = rows._keys
-    before = keys.tree.copy()
-    rows.forget(0, tree=0, label=1)
-    (changed,) = np.flatnonzero(before[0] != keys.tree[0])
-    assert (before[0, changed], keys.label[0, changed], keys.mention[0, changed]) == (0, 1, 1)
 
 
 def test_rows_of_one_prompt_are_computed_anew(llama):
@@ -160,8 +156,9 @@ def test_rows_of_one_prompt_are_computed_anew(llama):
             ]
         )
     assert torch.allclose(found, expected, atol=1e-4)
-    with pytest.raises(ValueError, match="Row 1 holds one prompt"):
-        rows.forget(1, 0, 3)
+    rows.hide(np.array([], dtype=np.int64))
+    with pytest.raises(ValueError, match="2 tokens to hide, but each row holds one prompt"):
+        rows.hide(np.array([0, 1]))
 
 
 def test_feeds_are_joined_and_ask_for_the_end_of_each_run():
@@ -171,15 +168,6 @@ def test_feeds_are_joined_and_ask_for_the_end_of_each_run():
     assert feed.paths.position.tolist() == [0, 1, 5]
     assert feed.wanted.tolist() == [1, 2]
     assert feed_of([(0, [7, 8], _line(0, 2))], [0]).wanted.tolist() == [0]
-
-
-class _Silent:
-    """A model that says nothing: rows can be fed without a network."""
-
-    tensor = staticmethod(torch.from_numpy)
-
-    def logits(self, ids, query, key, wanted, cache):
-        return torch.zeros(len(wanted), 1)
 
 
 def _paths(*columns):

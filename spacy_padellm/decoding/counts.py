@@ -1,0 +1,144 @@
+"""The numbers of labels' mentions while they are said, digit by digit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..model.codec import Codec
+from ..model.pieces import Pieces
+from ..tree import COUNT, TRUNK, Ints, PromptTree
+from .bounds import Bounds
+from .logits import in_float32
+from .prediction import Count
+
+END = 10  # the symbol after the digits 0 to 9: the end of a number
+
+
+class CountBranches:
+    """The count branches of a batch, arrays of one item a label and tree.
+
+    trees (Sequence[PromptTree]): What the model is asked: trunks and count branches alone.
+
+    tree, label (Ints): Tree and label path of each [branches].
+    last (Ints): Index of its last token in the joined tokens of all trees [branches].
+    position (Ints): Position of its next token [branches].
+    number (Ints): The number so far [branches].
+    logprob (NDArray[np.float64]): Natural-log probability of what was said [branches].
+    is_open, bounded (NDArray[np.bool_]): Whether more is to be said; whether the bound stopped it.
+    evidence (torch.Tensor): Natural-log probabilities of 0 to 9 by the text's tags; NaN where there
+        are none, float32 [branches, 10].
+    """
+
+    def __init__(self, trees: Sequence[PromptTree]):
+        tree = np.repeat(np.arange(len(trees)), [len(one) for one in trees])
+        label = np.concatenate([one.label for one in trees])
+        ends = np.append((np.diff(label) != 0) | (np.diff(tree) != 0), True)
+        self.last = np.flatnonzero(ends & (label != TRUNK))
+        self.tree, self.label = tree[self.last], label[self.last]
+        self.position = np.concatenate([one.position for one in trees])[self.last] + 1
+        n = len(self.last)
+        self.number = np.zeros(n, dtype=np.int64)
+        self.logprob = np.zeros(n)
+        self.is_open = np.ones(n, dtype=bool)
+        self.bounded = np.zeros(n, dtype=bool)
+        self.evidence = torch.full((n, 10), torch.nan)
+        self._begun = np.zeros(n, dtype=bool)
+
+    @property
+    def open(self) -> Ints:
+        """RETURNS (Ints): The numbers that have not ended."""
+        return np.flatnonzero(self.is_open)
+
+    def take(self, which: Ints, logits: torch.Tensor, codec: Codec, bounds: Bounds) -> None:
+        """Let branches take their likeliest digit or, after a digit, the end of the number.
+
+        Only digits and the end can be said: whatever the model, a count is a number.
+
+        which (Ints): Open branches.
+        logits (torch.Tensor): [branches, vocabulary], of any floating type.
+        codec (Codec): For the ids of digits and end.
+        bounds (Bounds): Where numbers stop.
+        """
+        if not len(which):
+            return
+        symbols = torch.tensor([*codec.digit_ids, codec.end_id], device=logits.device)
+        logprobs = torch.cat(
+            [part[:, symbols] - part.logsumexp(-1, keepdim=True) for part in in_float32(logits)]
+        ).cpu()
+        symbol = logprobs.argmax(-1).numpy()
+        first = np.flatnonzero(~self._begun[which])
+        if len(first):
+            evidence = self.evidence[which[first]]
+            symbol[first] = first_digits(logprobs[first, :END], evidence, bounds).numpy()
+        self.say(which, symbol, logprobs.numpy()[np.arange(len(which)), symbol], bounds)
+
+    def say(self, which: Ints, symbol: Ints, logprob: NDArray[np.floating], bounds: Bounds) -> None:
+        """Let branches say a digit (0-9) or the end of the number (10), of given probability."""
+        over = (symbol != END) & (self.number[which] > bounds.max_count)
+        stopped, which = which[over], which[~over]
+        symbol, logprob = symbol[~over], logprob[~over]
+        self.is_open[stopped] = False
+        self.bounded[stopped] = True
+        digit = symbol != END
+        said = which[digit]
+        # No number goes on after a leading zero, so none waits for its end there.
+        zero = said[~self._begun[said] & (symbol[digit] == 0)]
+        self.number[said] = 10 * self.number[said] + symbol[digit]
+        self._begun[said] = True
+        self.logprob[which] += logprob
+        self.is_open[which[~digit]] = False
+        self.is_open[zero] = False
+        self.bounded[which] |= ~self.is_open[which] & (self.number[which] > bounds.max_count)
+
+    def last_digits(self, which: Ints, row: Ints, tree: Ints, codec: Codec) -> Pieces:
+        """Feed the last digits of numbers.
+
+        which (Ints): Numbers that have begun.
+        row, tree (Ints): The row of each, and the number of its tree there.
+        codec (Codec): For the ids of digits.
+        RETURNS (Pieces): A token each, at the position after those before.
+        """
+        ids = np.array(codec.digit_ids)[self.number[which] % 10]
+        position = self.position[which]
+        self.position[which] += 1
+        label = self.label[which]
+        return Pieces(row, tree, label, np.full(len(tree), COUNT), position, ids[:, None])
+
+    def heads(self, which: Ints, bounds: Bounds) -> tuple[Ints, Ints]:
+        """RETURNS (tuple[Ints, Ints]): The mentions that numbers ask for: the number of each, and
+        its index, from 1 [mentions]."""
+        asked = np.minimum(self.number[which], bounds.max_count)
+        first = np.repeat(np.cumsum(asked) - asked, asked)
+        return np.repeat(which, asked), 1 + np.arange(len(first)) - first
+
+    def said(self, trees: Sequence[PromptTree]) -> list[list[Count]]:
+        """RETURNS (list[list[Count]]): What was said of each tree, in the labels' order."""
+        found: list[list[Count]] = [[] for _ in trees]
+        columns = (self.tree, self.label, self.number, self.logprob, self.bounded)
+        for tree, label, *rest in zip(*(column.tolist() for column in columns), strict=True):
+            found[tree].append(Count(trees[tree].labels[label - 1], *rest))
+        return found
+
+
+def first_digits(logprobs: torch.Tensor, evidence: torch.Tensor, bounds: Bounds) -> torch.Tensor:
+    """The likeliest number, or the largest whose P(count >= number) is above the slack.
+
+    A first digit stands for its number: larger numbers that begin with it count as it does.
+
+    logprobs (torch.Tensor): The model's, float32 [branches, 10].
+    evidence (torch.Tensor): By the text's tags, float32 [branches, 10], NaN where there is none.
+    bounds (Bounds): Slack, and the tags' weight.
+    RETURNS (torch.Tensor): int64 [branches].
+    """
+    logprobs = logprobs.log_softmax(-1)
+    mixed = torch.lerp(logprobs, evidence, bounds.tag_weight)
+    logprobs = mixed.where(~evidence.isnan(), logprobs)
+    if bounds.count_slack is None:
+        return logprobs.argmax(-1)
+    at_least = logprobs.softmax(-1).flip(-1).cumsum(-1).flip(-1)
+    at_least[:, 0] = 1.0  # rounding must not leave none
+    return 9 - (at_least > bounds.count_slack).int().flip(-1).argmax(-1)

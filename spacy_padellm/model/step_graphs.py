@@ -1,0 +1,163 @@
+"""Decode passes as CUDA graphs: a shape of pass is captured once and launched as a whole."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from ..tree import PADDING, Ints
+from .cache import BIN
+from .row_memory import TREE, RowMemory
+from .shapes import rounded_up
+
+if TYPE_CHECKING:
+    from .language_model import LanguageModel
+
+MOST_GRAPHS = 64
+MOST_MEMORIES = 4
+MOST_TOKENS = 16384  # of a captured pass: a larger one takes longer than its launches
+CAPTURE_AT = 2  # the use of a shape that captures it; one that comes once is not worth it
+SLOTS = 64  # capacities are multiples of so many slots
+
+
+class _Captured(NamedTuple):
+    tokens: torch.Tensor  # int64 [7, rows, length]: ids, the parts of Paths, slots
+    wanted: torch.Tensor  # int64 [n]
+    logits: torch.Tensor  # [n, vocabulary]
+    graph: torch.cuda.CUDAGraph | None
+
+
+class StepGraphs:
+    """Captured passes of one model, over memories that stay where they are.
+
+    Passes are padded to one of few shapes. Graphs read the weights in place: updates are seen, and
+    weights that were put elsewhere (a loaded checkpoint, another adapter) drop all graphs.
+
+    Not on a GPU, the same shapes are run without capture, which is for tests.
+
+    model (LanguageModel): The model, whose attention takes path masks.
+    """
+
+    def __init__(self, model: LanguageModel):
+        self._model = model
+        self._memories: OrderedDict[tuple[int, int], RowMemory] = OrderedDict()
+        self._captured: OrderedDict[tuple[int, ...], _Captured] = OrderedDict()
+        self._seen: Counter[tuple[int, ...]] = Counter()
+        modules = list(model.network.modules())
+        self._owners = [(one._parameters, name) for one in modules for name in one._parameters]
+        self._adapted = next((one for one in modules if hasattr(one, "active_adapters")), None)
+        self._weights: object = None
+        self._pool: Any = None
+
+    def __len__(self) -> int:
+        return len(self._captured)
+
+    def memory(self, n_rows: int, capacity: int) -> RowMemory:
+        """An empty memory that stays where it is, until the next one of its shape is asked for.
+
+        n_rows (int): Rows of the batch.
+        capacity (int): Slots a row.
+        RETURNS (RowMemory): With as many rows and slots, or some more.
+        """
+        self._check_weights()
+        shape = rounded_up(n_rows), SLOTS * rounded_up(-(-capacity // SLOTS))
+        memory = self._memories.get(shape)
+        if memory is None:
+            while len(self._memories) >= MOST_MEMORIES:
+                gone, _ = self._memories.popitem(last=False)
+                for key in [key for key in self._captured if key[:2] == gone]:
+                    del self._captured[key]
+            memory = self._memories[shape] = RowMemory(self._model, *shape)
+        else:
+            memory.clear()
+        self._memories.move_to_end(shape)
+        return memory
+
+    def run(self, memory: RowMemory, tokens: Ints, wanted: Ints) -> torch.Tensor:
+        """One pass; `RowMemory.run` with all slots in use.
+
+        memory (RowMemory): Of `memory`.
+        tokens (Ints): [7, rows, length].
+        wanted (Ints): [n].
+        RETURNS (torch.Tensor): [n, vocabulary]; the next pass of this shape writes there again.
+        """
+        length, n_wanted = rounded_up(tokens.shape[2]), rounded_up(len(wanted))
+        padded = self._padding(memory.shape[0], length)
+        padded[:, : tokens.shape[1], : tokens.shape[2]] = tokens
+        row, column = np.divmod(wanted, tokens.shape[2])
+        places = np.zeros(n_wanted, dtype=np.int64)
+        places[: len(wanted)] = row * length + column
+        key = (*memory.shape, length, n_wanted)
+        self._seen[key] += 1
+        captured = self._captured.get(key)
+        if captured is None:
+            few = padded[0].size <= MOST_TOKENS
+            if not few or self._seen[key] < CAPTURE_AT:
+                slots = memory.shape[1]
+                on_device = self._model.tensor(padded), self._model.tensor(places)
+                return memory.run(*on_device, slots)[: len(wanted)]
+            captured = self._capture(memory, key)
+        self._captured.move_to_end(key)
+        captured.tokens.copy_(self._host(padded), non_blocking=True)
+        captured.wanted.copy_(self._host(places), non_blocking=True)
+        if captured.graph is None:
+            captured.logits.copy_(memory.run(captured.tokens, captured.wanted, memory.shape[1]))
+        else:
+            captured.graph.replay()
+        return captured.logits[: len(wanted)]
+
+    def _capture(self, memory: RowMemory, key: tuple[int, ...]) -> _Captured:
+        n_rows, slots, length, n_wanted = key
+        while len(self._captured) >= MOST_GRAPHS:
+            self._captured.popitem(last=False)
+        device = self._model.device
+        # Padding alone: what the memory holds stays as it is.
+        tokens = self._model.tensor(self._padding(n_rows, length))
+        wanted = torch.zeros(n_wanted, dtype=torch.long, device=device)
+        if device.type != "cuda":
+            captured = _Captured(tokens, wanted, memory.run(tokens, wanted, slots), None)
+        else:
+            stream = torch.cuda.Stream(device)
+            stream.wait_stream(torch.cuda.current_stream(device))
+            with torch.cuda.stream(stream):
+                # Libraries allocate and choose kernels at first use, which can't be captured.
+                for _ in range(2):
+                    memory.run(tokens, wanted, slots)
+            torch.cuda.current_stream(device).wait_stream(stream)
+            if self._pool is None:
+                self._pool = torch.cuda.graph_pool_handle()
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, pool=self._pool):
+                logits = memory.run(tokens, wanted, slots)
+            captured = _Captured(tokens, wanted, logits, graph)
+        self._captured[key] = captured
+        return captured
+
+    def _check_weights(self) -> None:
+        places = [parameters[name] for parameters, name in self._owners]
+        adapter = [getattr(self._adapted, name, None) for name in ("active_adapters", "merged")]
+        weights = [None if one is None else one.data_ptr() for one in places], adapter
+        if weights != self._weights:
+            self.drop()
+            self._weights = weights
+
+    def drop(self) -> None:
+        """Forget all graphs and memories."""
+        self._captured.clear()
+        self._memories.clear()
+        self._seen.clear()
+        self._pool = None
+
+    @staticmethod
+    def _padding(n_rows: int, length: int) -> Ints:
+        tokens = np.zeros((7, n_rows, length), dtype=np.int64)
+        tokens[1 + TREE] = PADDING
+        tokens[6] = BIN
+        return tokens
+
+    def _host(self, values: Ints) -> torch.Tensor:
+        tensor = torch.from_numpy(values)
+        return tensor.pin_memory() if self._model.device.type == "cuda" else tensor
