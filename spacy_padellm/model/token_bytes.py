@@ -46,7 +46,7 @@ class TokenBytes:
 
     def text(self, ids: Sequence[int]) -> bytes:
         """RETURNS (bytes): What tokens say; a special token says nothing."""
-        return b"".join(self._bytes[token] or b"" for token in ids)
+        return b"".join([self._bytes[token] for token in ids])
 
     def tokens_at(
         self, text: NDArray[np.uint16], places: Ints, *, first: bool = False
@@ -126,13 +126,14 @@ class _Trie:
         return alive, self._children[at[alive]]
 
 
-def _read(tokenizer: Any, reading: Callable[[str], bytes]) -> list[bytes | None]:
+def _read(tokenizer: Any, reading: Callable[[str], bytes]) -> list[bytes]:
+    """RETURNS (list[bytes]): What each token says; a special token says nothing."""
     added = {int(number): str(piece) for piece, number in tokenizer.get_added_vocab().items()}
     special = set(tokenizer.all_special_ids)
-    found: list[bytes | None] = []
+    found: list[bytes] = []
     for number, piece in enumerate(tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))):
         if number in special or piece is None:
-            found.append(None)
+            found.append(b"")
         elif number in added:
             found.append(added[number].encode())
         else:
