@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from spacy.attrs import ENT_IOB, ENT_TYPE
 from spacy.tokens import Doc, Span, SpanGroup
 
 from .deduplicate import resolve_overlaps
@@ -43,13 +44,13 @@ def annotate(
         attrs["text_scores"] = np.array(in_text, dtype="float32")
     doc.spans[spans_key] = SpanGroup(doc, name=spans_key, spans=spans, attrs=attrs)
 
-    taken = {token.i for token in doc if token.ent_type or token.ent_iob == BLOCKED}
-    blocked = [
-        doc[token.i : token.i + 1]
-        for token in doc
-        if token.ent_iob == BLOCKED and not token.ent_type
-    ]
-    sure = [span for span in deduplicate(scored) if span.score >= threshold]
-    free = [span for span in sure if taken.isdisjoint(range(span.start, span.end))]
+    free = [span for span in deduplicate(scored) if span.score >= threshold]
+    blocked: list[Span] = []
+    known = doc.to_array([ENT_TYPE, ENT_IOB])
+    if known.any():
+        is_ent, is_blocked = known[:, 0] != 0, known[:, 1] == BLOCKED
+        taken = set(np.flatnonzero(is_ent | is_blocked).tolist())
+        blocked = [doc[i : i + 1] for i in np.flatnonzero(is_blocked & ~is_ent).tolist()]
+        free = [span for span in free if taken.isdisjoint(range(span.start, span.end))]
     ents = [Span(doc, span.start, span.end, label=span.label) for span in resolve_overlaps(free)]
     doc.set_ents([*doc.ents, *ents], blocked=blocked, default="outside")

@@ -1,6 +1,7 @@
 """Rules for mentions that several labels claim, and for spans that overlap."""
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 
 from .spans import ScoredSpan
 
@@ -62,6 +63,8 @@ def resolve_overlaps(spans: Sequence[ScoredSpan]) -> list[ScoredSpan]:
     spans (Sequence[ScoredSpan]): The spans of one Doc.
     RETURNS (list[ScoredSpan]): The kept spans in reading order.
     """
+    if all(one.end <= other.start for one, other in pairwise(spans)):
+        return list(spans)
     taken = bytearray(max((span.end for span in spans), default=0))
     kept = []
     for span in sorted(spans, key=lambda span: (-span.score, span.start - span.end, span.start)):
