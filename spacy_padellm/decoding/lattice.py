@@ -104,6 +104,7 @@ def lattices(
     offsets = np.cumsum(sizes) - sizes
     owner = np.repeat(np.arange(len(texts)), sizes)
     raw = b" ".join([*(one.text for one in texts), b""])
+    raw = raw.replace(b"\n", b" ").replace(b"\r", b" ")  # mentions are said on one line
     joined = np.frombuffer(raw, dtype=np.uint8).astype(np.uint16)
     joined[offsets + sizes - 1] = BREAK
     starts = _joined([one.starts for one in texts], offsets)
@@ -194,39 +195,37 @@ def _joined(parts: Sequence[Ints], offsets: Ints) -> Ints:
 def _need(src: Ints, dst: Ints, is_end: NDArray[np.bool_], most: int) -> Ints:
     """RETURNS (Ints): Fewest tokens from each byte to an end, FAR where it is `most` or more."""
     need = np.where(is_end, 0, FAR)
-    if not len(src):
-        return need
-    first = np.flatnonzero(np.diff(src, prepend=-1))
-    sources = src[first]
-    for _ in range(most - 1):
-        least = np.minimum(need[sources], np.minimum.reduceat(need[dst], first) + 1)
-        if np.array_equal(least, need[sources]):
+    for n_tokens in range(1, most):
+        open_edges = np.flatnonzero(need[src] > n_tokens)
+        src, dst = src[open_edges], dst[open_edges]
+        found = src[need[dst] < n_tokens]
+        if not len(found):
             break
-        need[sources] = least
-    need[need >= most] = FAR
+        need[found] = n_tokens
     return need
 
 
 def _bytes(passage: Passage, read: bytes) -> _Bytes:
     text, tokens = passage
     own = text.encode("utf8", "replace")
-    on_a_line = read.replace(b"\n", b" ").replace(b"\r", b" ")
     chars = None
     if own == read:
-        byte_of = np.arange(len(text) + 1) if len(own) == len(text) else _byte_of(own)
+        is_plain = len(own) == len(text)  # a byte a character
+        byte_of = np.arange(len(text) + 1) if is_plain else _byte_of(own)
         chars = byte_of
-        if len(own) > len(text):
+        if not is_plain:
             chars = np.full(len(own) + 1, -1)
             chars[byte_of] = np.arange(len(byte_of))
         if tokens is not None:
-            bounds = byte_of[np.asarray(tokens, dtype=np.int64).reshape(-1, 2)]
-            return _Bytes(on_a_line, bounds[:, 0], bounds[:, 1], chars)
-    raw = np.frombuffer(on_a_line + b" ", dtype=np.uint8)
+            bounds = np.asarray(tokens, dtype=np.int64).reshape(-1, 2)
+            bounds = bounds if is_plain else byte_of[bounds]
+            return _Bytes(read, bounds[:, 0], bounds[:, 1], chars)
+    raw = np.frombuffer(read + b" ", dtype=np.uint8)
     begins = (raw & 0xC0) != 0x80
     blank = np.isin(raw, np.frombuffer(BLANKS, dtype=np.uint8))
     starts = np.flatnonzero(begins & ~blank)
     ends = 1 + np.flatnonzero(begins[1:] & ~blank[:-1])
-    return _Bytes(on_a_line, starts, ends, chars)
+    return _Bytes(read, starts, ends, chars)
 
 
 def _byte_of(raw: bytes) -> Ints:
