@@ -41,13 +41,15 @@ def say_first_digits(
         say_counts(counts, rows.feed(feed_of(runs, ends)), builder.codec, bounds)
         return
     logits = rows.feed(feed_of(runs, np.concatenate([np.asarray(ends), *texts])))
-    of_texts = logits[len(ends) :].split([len(text) for text in texts])
-    numbers = numbers_of([_begins(part, symbols) for part in of_texts])
+    begins = _begins(logits[len(ends) :], symbols).split([len(text) for text in texts])
+    numbers = torch.cat(numbers_of(begins))
+    evidence = numbers[:, :DIGITS].clamp_min(1e-9).log().unbind()
+    # The first digit of a longer number means something else.
+    tells = (numbers[:, DIGITS] < 0.5).tolist()
     for branch in counts:
-        row = numbers[branch.tree][branch.label - 1]
-        # The first digit of a longer number means something else.
-        if float(row[DIGITS]) < 0.5:
-            branch.evidence = row[:DIGITS].clamp_min(1e-9).log()
+        row = branch.tree * len(labels) + branch.label - 1
+        if tells[row]:
+            branch.evidence = evidence[row]
     say_counts(counts, logits[: len(ends)], builder.codec, bounds)
 
 
@@ -64,14 +66,19 @@ def numbers_of(begins: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     begins (Sequence[torch.Tensor]): For each text float32 [tokens, labels].
     RETURNS (list[torch.Tensor]): For each text float32 [labels, 11]: P(0) … P(9), P(10 or more).
     """
-    padded = torch.nn.utils.rnn.pad_sequence(list(begins), batch_first=True)
-    n_texts, n_tokens, n_labels = padded.shape
-    numbers = torch.zeros(n_texts, n_labels, DIGITS + 1)
-    numbers[..., 0] = 1
-    for token in range(n_tokens):
-        here = padded[:, token, :, None]
-        grown = numbers * here
-        numbers = numbers - grown
-        numbers[..., 1:] += grown[..., :-1]
-        numbers[..., -1] += grown[..., -1]
-    return list(numbers)
+    order = sorted(range(len(begins)), key=lambda i: -len(begins[i]))
+    padded = torch.nn.utils.rnn.pad_sequence([begins[i] for i in order])
+    n_tokens, n_texts, n_labels = padded.shape
+    chances = padded.reshape(n_tokens, n_texts * n_labels)
+    lengths = np.array([len(begins[i]) for i in order])
+    numbers = torch.zeros(DIGITS + 1, n_texts * n_labels)
+    numbers[0] = 1
+    for token, here in enumerate(chances):
+        n_open = int((lengths > token).sum()) * n_labels  # shorter texts come last
+        some = numbers[:, :n_open]
+        grown = some * here[:n_open]
+        some -= grown
+        some[1:] += grown[:-1]
+        some[-1] += grown[-1]
+    of_texts = numbers.T.reshape(n_texts, n_labels, DIGITS + 1)
+    return list(of_texts[np.argsort(order)])
