@@ -24,7 +24,6 @@ from spacy.tokens import Doc
 from wasabi import msg
 
 from spacy_padellm.component import PadellmNER
-from spacy_padellm.decoding.branch import Bounds, count_branches
 from spacy_padellm.decoding.constraint import Constraint
 from spacy_padellm.decoding.lattice import Lattice, Passage, lattices
 from spacy_padellm.decoding.prediction import Count, Prediction
@@ -53,7 +52,7 @@ class GoldDecoder(TreeDecoder):
         builder: TreeBuilder,
         trees: Sequence[PromptTree],
         passages: Sequence[Passage],
-        bounds: Bounds,
+        bounds: Any,
     ) -> list[Prediction]:
         """RETURNS (list[Prediction]): The gold answers, one a tree."""
         pack([len(tree) for tree in trees], ROW_TOKENS)
@@ -159,9 +158,9 @@ class Stages:
 
     def paths(self) -> None:
         """What the tree decoder asks of each tree for the first pass."""
-        for branch in count_branches(self.trees):
-            self.trees[branch.tree].branch_end(branch.label)
         for i, tree in enumerate(self.trees):
+            for branch in tree.branches():
+                tree.branch_end(*branch)
             self.builder.text_places(tree)
             tree.paths(i)
 

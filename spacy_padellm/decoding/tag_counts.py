@@ -41,15 +41,13 @@ def say_first_digits(
         say_counts(counts, rows.feed(feed_of(runs, ends)), builder.codec, bounds)
         return
     logits = rows.feed(feed_of(runs, np.concatenate([np.asarray(ends), *texts])))
-    begins = _begins(logits[len(ends) :], symbols).split([len(text) for text in texts])
-    numbers = torch.cat(numbers_of(begins))
-    evidence = numbers[:, :DIGITS].clamp_min(1e-9).log().unbind()
-    # The first digit of a longer number means something else.
-    tells = (numbers[:, DIGITS] < 0.5).tolist()
+    of_texts = logits[len(ends) :].split([len(text) for text in texts])
+    numbers = numbers_of([_begins(part, symbols) for part in of_texts])
     for branch in counts:
-        row = branch.tree * len(labels) + branch.label - 1
-        if tells[row]:
-            branch.evidence = evidence[row]
+        row = numbers[branch.tree][branch.label - 1]
+        # The first digit of a longer number means something else.
+        if float(row[DIGITS]) < 0.5:
+            branch.evidence = row[:DIGITS].clamp_min(1e-9).log()
     say_counts(counts, logits[: len(ends)], builder.codec, bounds)
 
 
