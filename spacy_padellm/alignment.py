@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
+from operator import attrgetter
 
 from spacy.tokens import Doc
 
@@ -104,7 +105,7 @@ def align(
             spans.append(
                 ScoredSpan(start, end, *chosen[i], mention.label, score, strings[i], text_score)
             )
-    spans.sort(key=lambda span: (span.start_char, span.end_char))
+    spans.sort(key=attrgetter("start_char", "end_char"))
     return Alignment(spans, unaligned)
 
 
