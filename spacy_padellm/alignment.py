@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
+from operator import attrgetter
 
 from spacy.tokens import Doc
 
@@ -68,6 +69,8 @@ def align(
             f"Unknown alignment mode {mode!r}. A mention that starts or ends inside a token can be "
             f"aligned by one of: {', '.join(MODES)}."
         )
+    if not mentions:
+        return Alignment([], [])
     text = DocText(doc, ignore_case=ignore_case)
     strings = {i: as_read(m.text).strip() for i, m in enumerate(mentions) if m.ended}
     keys: dict[int, Key] = {
@@ -81,7 +84,7 @@ def align(
     queues: dict[str, Queue] = {}
     for i in sorted(keys, key=lambda i: mentions[i].index):
         queues.setdefault(mentions[i].label, []).append((i, keys[i]))
-    chosen = _choose(queues, places, len(text.text))
+    chosen = _choose(queues, places)
 
     spans: list[ScoredSpan] = []
     unaligned: list[tuple[Mention, str]] = []
@@ -102,7 +105,7 @@ def align(
             spans.append(
                 ScoredSpan(start, end, *chosen[i], mention.label, score, strings[i], text_score)
             )
-    spans.sort(key=lambda span: (span.start_char, span.end_char))
+    spans.sort(key=attrgetter("start_char", "end_char"))
     return Alignment(spans, unaligned)
 
 
@@ -116,18 +119,17 @@ def _apart(places: Sequence[Place]) -> list[Place]:
 
 
 def _score(mention: Mention) -> float:
-    if math.isnan(mention.logprob):
+    logprob = mention.logprob
+    if math.isnan(logprob):
         raise ValueError(
             f"The log-probability of mention {mention.index} of label {mention.label!r}, "
             f"{mention.text!r}, is not a number. Look for NaN in the model's weights, or run the "
             f"model in a wider floating-point type."
         )
-    return math.exp(min(mention.logprob, 0.0))  # rounding can lift a sure mention above 1
+    return math.exp(min(logprob, 0.0))  # rounding can lift a sure mention above 1
 
 
-def _choose(
-    queues: dict[str, Queue], places: dict[Key, list[list[Place]]], length: int
-) -> dict[int, Place]:
+def _choose(queues: dict[str, Queue], places: dict[Key, list[list[Place]]]) -> dict[int, Place]:
     """Choose among equal strings.
 
     Which places lie inside longer mentions depends on where those are, and that on this very rule.
@@ -137,12 +139,27 @@ def _choose(
     queues (dict[str, Queue]): The mentions of each label.
     places (dict[Key, list[list[Place]]]): The places of each string by rank, as `DocText.find`
         gives them.
-    length (int): Characters in the text.
     RETURNS (dict[int, Place]): The chosen places, by the numbers of the mentions.
     """
+    known = {key: list(chain(*ranks)) for key, ranks in places.items()}
+    if all(len(found) < 2 for found in known.values()):  # there is no choice
+        return _only_places(queues, known)
+    length = max(end for found in known.values() for _, end in found)
     occurrences = (place for ranks in places.values() for place in chain(*ranks[:2]))
     first_round = _choose_outside(_inside_longer(occurrences, length), queues, places)
     return _choose_outside(_inside_longer(first_round.values(), length), queues, places)
+
+
+def _only_places(queues: dict[str, Queue], known: dict[Key, list[Place]]) -> dict[int, Place]:
+    """RETURNS (dict[int, Place]): As `_choose`, where each string has one place or none: it is the
+    first mention's of each label."""
+    chosen: dict[int, Place] = {}
+    for queue in queues.values():
+        first: dict[Key, int] = {}
+        for i, key in queue:
+            if first.setdefault(key, i) == i and known[key]:
+                chosen[i] = known[key][0]
+    return chosen
 
 
 def _choose_outside(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from spacy.attrs import ENT_IOB, ENT_TYPE
 from spacy.tokens import Doc, Span, SpanGroup
 
-from .deduplicate import resolve_overlaps
+from .deduplicate import in_reading_order, resolve_overlaps
 from .spans import ScoredSpan
 
 BLOCKED = 3  # Token.ent_iob of a token without entity type that must not get one
@@ -34,8 +35,16 @@ def annotate(
         `attrs["text_scores"]`, where mentions are constrained, those among the text's own strings.
     threshold (float): Least probability for doc.ents.
     """
-    order = sorted(scored, key=lambda span: (span.start, span.end))
-    spans = [Span(doc, span.start, span.end, label=span.label) for span in order]
+    order = in_reading_order(scored)
+    made: dict[tuple[int, int, str], Span] = {}
+
+    def span_of(one: ScoredSpan) -> Span:
+        key = (one.start, one.end, one.label)
+        if key not in made:
+            made[key] = Span(doc, one.start, one.end, label=one.label)
+        return made[key]
+
+    spans = [span_of(one) for one in order]
     scores = np.array([span.score for span in order], dtype="float32")
     attrs = {"scores": scores}
     if any(span.text_score is not None for span in order):
@@ -43,13 +52,13 @@ def annotate(
         attrs["text_scores"] = np.array(in_text, dtype="float32")
     doc.spans[spans_key] = SpanGroup(doc, name=spans_key, spans=spans, attrs=attrs)
 
-    taken = {token.i for token in doc if token.ent_type or token.ent_iob == BLOCKED}
-    blocked = [
-        doc[token.i : token.i + 1]
-        for token in doc
-        if token.ent_iob == BLOCKED and not token.ent_type
-    ]
-    sure = [span for span in deduplicate(scored) if span.score >= threshold]
-    free = [span for span in sure if taken.isdisjoint(range(span.start, span.end))]
-    ents = [Span(doc, span.start, span.end, label=span.label) for span in resolve_overlaps(free)]
+    free = [span for span in deduplicate(scored) if span.score >= threshold]
+    blocked: list[Span] = []
+    known = doc.to_array([ENT_TYPE, ENT_IOB])
+    if np.count_nonzero(known):
+        is_ent, is_blocked = known[:, 0] != 0, known[:, 1] == BLOCKED
+        taken = set(np.flatnonzero(is_ent | is_blocked).tolist())
+        blocked = [doc[i : i + 1] for i in np.flatnonzero(is_blocked & ~is_ent).tolist()]
+        free = [span for span in free if taken.isdisjoint(range(span.start, span.end))]
+    ents = [span_of(one) for one in resolve_overlaps(free)]
     doc.set_ents([*doc.ents, *ents], blocked=blocked, default="outside")

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import srsly
 from spacy import util
 from spacy.language import Language
-from spacy.pipeline.trainable_pipe import TrainablePipe
 from spacy.tokens import Doc
-from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.training import Example, validate_get_examples
 from spacy.vocab import Vocab
-from thinc.api import Model, Optimizer
+from thinc.api import Model
 from thinc.types import Floats1d
 
 from .alignment import Alignment, align
 from .annotate import Deduplicate, annotate
-from .gold import gold_of, is_usable
 from .labels import check_labels, labels_of
-from .model.shim import CausalLMShim
+from .learner import Learner
 from .occurrences import token_bounds
 from .prompts import Prompt
 from .scoring import ner_score
@@ -35,12 +32,11 @@ from .tree import PromptTree
 if TYPE_CHECKING:
     from .decoding.decoder import Decoder
     from .decoding.prediction import Prediction
-    from .tree_builder import TreeBuilder
 
 logger = logging.getLogger(__name__)
 
 
-class PadellmNER(TrainablePipe):
+class PadellmNER(Learner):
     """Named-entity recognition by parallel decoding of a causal LM (arXiv 2402.04838).
 
     DOCS: https://spacy.io/api/pipe
@@ -106,16 +102,6 @@ class PadellmNER(TrainablePipe):
             "update_tokens": update_tokens,
             "label_definitions": prompt.label_definitions,
         }
-
-    @property
-    def shim(self) -> CausalLMShim:
-        """RETURNS (CausalLMShim): What holds network, tokenizer and adapter."""
-        return cast(CausalLMShim, self.model.shims[0])
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """RETURNS (tuple[str, ...]): The labels, in the order of the prompts."""
-        return tuple(self.cfg["labels"])
 
     @property
     def label_data(self) -> list[str]:
@@ -242,79 +228,6 @@ class PadellmNER(TrainablePipe):
                 doc, spans, self.deduplicate, self.cfg["spans_key"], float(self.cfg["threshold"])
             )
 
-    def update(
-        self,
-        examples: Iterable[Example],
-        *,
-        drop: float = 0.0,
-        sgd: Optimizer | None = None,
-        losses: dict[str, float] | None = None,
-    ) -> dict[str, float]:
-        """Learn from gold entities.
-
-        examples (Iterable[Example]): A batch of examples.
-        drop (float): Not used: dropout is the adapter's own (`lora_dropout`).
-        sgd (thinc.api.Optimizer | None): The optimizer.
-        losses (dict[str, float] | None): Losses so far, by component.
-        RETURNS (dict[str, float]): The losses, with this batch's mean negative log-likelihood of
-            a target token added.
-        RAISES (ValueError): A loss that is not finite, before any weight changed.
-        """
-        losses = {} if losses is None else losses
-        losses.setdefault(self.name, 0.0)
-        examples = list(examples)
-        validate_examples(examples, "PadellmNER.update")
-        self._require_labels()
-        losses[self.name] += self._accumulate(examples)
-        if sgd not in (None, False):
-            self.finish_update(sgd)
-        return losses
-
-    def get_loss(
-        self, examples: Iterable[Example], scores: Floats1d, n_targets: int | None = None
-    ) -> tuple[float, Floats1d]:
-        """Mean negative log-likelihood of a target token, and its gradient.
-
-        examples (Iterable[Example]): The examples, for the message of an error.
-        scores (Floats1d): Negative log-likelihood of each target [targets].
-        n_targets (int | None): Targets of the whole batch where scores are a part of it.
-        RETURNS (tuple[float, Floats1d]): The loss, and its gradient [targets].
-        RAISES (ValueError): A loss that is not finite.
-        """
-        total = n_targets or len(scores)
-        loss = float(scores.sum(keepdims=False)) / max(1, total)
-        if loss != loss or loss in (float("inf"), float("-inf")):
-            texts = "; ".join(repr(eg.reference.text[:60]) for eg in examples)
-            raise ValueError(
-                f"The loss is {loss}, so nothing was learnt from this batch. Lower the learning "
-                f"rate. Its documents: {texts}"
-            )
-        return loss, scores * 0 + 1 / max(1, total)
-
-    def _accumulate(self, examples: list[Example]) -> float:
-        usable = [eg for eg in examples if is_usable(eg.reference, self.labels)]
-        golds = [gold_of(eg.reference, self.labels) for eg in usable]
-        trees = self._training.trees(self._builder(), self.decoder.gold_trees, golds)
-        n_targets = sum(tree.n_targets for tree in trees)
-
-        def step(part: list[int]) -> float:
-            nll, backprop = self.model.begin_update([trees[i] for i in part])
-            loss, gradient = self.get_loss([usable[i] for i in part], nll, n_targets)
-            backprop(gradient)
-            return loss
-
-        try:
-            budget = self.cfg["update_tokens"]
-            passes = self._training.passes(budget, self.shim.load().device.type)
-            return passes.run([len(tree) for tree in trees], step)
-        except Exception:
-            self.shim.drop_gradients()  # of the passes before
-            raise
-
-    def _builder(self) -> TreeBuilder:
-        prompt = replace(self.prompt, label_definitions=self.cfg["label_definitions"])
-        return self.shim.builder(prompt)
-
     def _log(self, doc: Doc, prediction: Prediction, alignment: Alignment) -> None:
         for mention, reason in alignment.unaligned:
             logger.debug(
@@ -333,14 +246,6 @@ class PadellmNER(TrainablePipe):
                     self.decoder.max_count,
                 )
                 self._warned = True
-
-    def _require_labels(self) -> None:
-        if not self.labels:
-            raise ValueError(
-                f"Component {self.name!r} has no labels, so there is nothing to ask for. Give them "
-                'in the config (labels = ["person"]), by nlp.get_pipe('
-                f'{self.name!r}).add_label("person"), or by nlp.initialize with gold documents.'
-            )
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Serialize the component to a folder: "model" in it is a folder too.

@@ -1,6 +1,8 @@
 """Rules for mentions that several labels claim, and for spans that overlap."""
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from operator import attrgetter
 
 from .spans import ScoredSpan
 
@@ -62,6 +64,8 @@ def resolve_overlaps(spans: Sequence[ScoredSpan]) -> list[ScoredSpan]:
     spans (Sequence[ScoredSpan]): The spans of one Doc.
     RETURNS (list[ScoredSpan]): The kept spans in reading order.
     """
+    if all(one.end <= other.start for one, other in pairwise(spans)):
+        return list(spans)
     taken = bytearray(max((span.end for span in spans), default=0))
     kept = []
     for span in sorted(spans, key=lambda span: (-span.score, span.start - span.end, span.start)):
@@ -73,13 +77,14 @@ def resolve_overlaps(spans: Sequence[ScoredSpan]) -> list[ScoredSpan]:
 
 def in_reading_order(spans: Iterable[ScoredSpan]) -> list[ScoredSpan]:
     """RETURNS (list[ScoredSpan]): The spans by start, shorter before longer; others as given."""
-    return sorted(spans, key=lambda span: (span.start, span.end))
+    return sorted(spans, key=attrgetter("start", "end"))
 
 
 def _best(spans: Iterable[ScoredSpan], key: Callable[[ScoredSpan], object]) -> Iterable[ScoredSpan]:
     """RETURNS (Iterable[ScoredSpan]): The first span of the highest score for each key."""
     best: dict[object, ScoredSpan] = {}
     for span in spans:
-        if key(span) not in best or span.score > best[key(span)].score:
+        other = best.setdefault(key(span), span)
+        if span.score > other.score:
             best[key(span)] = span
     return best.values()

@@ -23,8 +23,10 @@ def as_read(text: str) -> str:
 def token_bounds(doc: Doc) -> NDArray[np.int64]:
     """RETURNS (NDArray[np.int64]): Start and end character of each token that is not whitespace
     [tokens, 2]."""
-    start, length, is_space = doc.to_array([IDX, LENGTH, IS_SPACE]).astype(np.int64).T
-    return np.stack([start, start + length], axis=1)[is_space == 0]
+    columns = doc.to_array([IDX, LENGTH, IS_SPACE]).view(np.int64)
+    bounds, is_space = columns[:, :2], columns[:, 2]
+    bounds[:, 1] += bounds[:, 0]
+    return bounds[is_space == 0] if is_space.any() else bounds
 
 
 class DocText:
@@ -35,12 +37,33 @@ class DocText:
     """
 
     def __init__(self, doc: Doc, *, ignore_case: bool = False) -> None:
-        self.text = as_read(doc.text)
-        self.starts = [token.idx for token in doc]
-        self.ends = [token.idx + len(token) for token in doc]
         self.ignore_case = ignore_case
-        self._exact = _Haystack(self.text, self.starts, self.ends)
-        self._is_folded = not ignore_case and unicodedata.is_normalized("NFC", self.text)
+        self._doc = doc
+
+    # Mentions whose places are known ask for few of these.
+
+    @cached_property
+    def text(self) -> str:
+        """RETURNS (str): The text, as read."""
+        return as_read(self._doc.text)
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """RETURNS (list[int]): Start of each token."""
+        return [token.idx for token in self._doc]
+
+    @cached_property
+    def ends(self) -> list[int]:
+        """RETURNS (list[int]): End of each token."""
+        return [token.idx + len(token) for token in self._doc]
+
+    @cached_property
+    def _exact(self) -> "_Haystack":
+        return _Haystack(self.text, self.starts, self.ends)
+
+    @cached_property
+    def _is_folded(self) -> bool:
+        return not self.ignore_case and unicodedata.is_normalized("NFC", self.text)
 
     def find(self, string: str) -> list[list[Place]]:
         """Find the places of a string, best first. Within a rank they are in reading order and do
@@ -73,6 +96,8 @@ class DocText:
         its case folding if case is ignored."""
         if not self.ignore_case:
             return unicodedata.normalize("NFC", string)
+        if string.isascii():
+            return string.casefold()
         return "".join(map(self._fold_character, _characters(string)))
 
     def at_tokens(self, place: Place) -> bool:

@@ -19,7 +19,8 @@ KEPT_TOKENS = 4_000_000  # of gold trees, about 50 bytes each
 
 
 class Training:
-    """Trees of gold documents, which each epoch asks for again, and the size of passes.
+    """Trees of gold documents, which each epoch asks for again, the size of passes, and the texts
+    whose gradients wait for a step.
 
     Copies and pickles start anew: nothing of it is state that a pipeline needs.
     """
@@ -29,6 +30,7 @@ class Training:
         self._builder: TreeBuilder | None = None
         self._trees: dict[Gold, PromptTree] = {}
         self._room = KEPT_TOKENS
+        self._texts: list[str] = []
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Training, ())
@@ -58,3 +60,15 @@ class Training:
                 self._room -= len(tree)
                 self._trees[gold] = tree
         return [written[gold] if gold in written else self._trees[gold] for gold in golds]
+
+    def keep_texts(self, texts: Sequence[str]) -> None:
+        """Note the documents of an update.
+
+        texts (Sequence[str]): Their texts.
+        """
+        self._texts += texts
+
+    def take_texts(self) -> list[str]:
+        """RETURNS (list[str]): Those noted since the last call."""
+        texts, self._texts = self._texts, []
+        return texts

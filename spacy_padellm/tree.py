@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from heapq import heapreplace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,14 +92,35 @@ class PromptTree:
             np.full(len(self), tree), self.label, self.mention, self.position, self.horizon
         )
 
+    def with_ids(self, ids: Ints) -> PromptTree:
+        """A tree of the same shape that says something else.
+
+        ids (Ints): Its token ids, shape [n].
+        RETURNS (PromptTree): The tree; it shares all other arrays with this one.
+        """
+        tree = object.__new__(PromptTree)  # with all that is already known of the shape
+        tree.__dict__.update(self.__dict__, ids=ids)
+        return tree
+
+    @cached_property
+    def n_trunk(self) -> int:
+        """RETURNS (int): Number of tokens of the trunk."""
+        return int((self.label == TRUNK).sum())
+
     def branches(self) -> list[tuple[int, int]]:
         """RETURNS (list[tuple[int, int]]): (label path, mention path) of each branch, in order."""
-        pairs = dict.fromkeys(zip(self.label.tolist(), self.mention.tolist(), strict=True))
-        return [pair for pair in pairs if pair[0] != TRUNK]
+        return [pair for pair in self._ends if pair[0] != TRUNK]
 
     def branch_end(self, label: int, mention: int = COUNT) -> int:
         """RETURNS (int): Index of a branch's last token."""
-        return int(np.flatnonzero((self.label == label) & (self.mention == mention))[-1])
+        return self._ends[label, mention]
+
+    @cached_property
+    def _ends(self) -> dict[tuple[int, int], int]:
+        """RETURNS (dict[tuple[int, int], int]): Index of the last token by label path and mention
+        path, in the order of the first ones."""
+        pairs = zip(self.label.tolist(), self.mention.tolist(), strict=True)
+        return {pair: i for i, pair in enumerate(pairs)}
 
     def path(self, label: int, mention: int = COUNT) -> Ints:
         """Indices of the tokens of one prompt, from the trunk's first token to the branch's last.
@@ -165,12 +188,12 @@ def pack(sizes: Sequence[int], row_tokens: int) -> list[int]:
     n_rows = -(-sum(sizes) // limit)
     order = sorted(range(len(sizes)), key=lambda i: -sizes[i])
     while True:
-        loads, rows = [0] * n_rows, [0] * len(sizes)
+        loads = [(0, row) for row in range(n_rows)]  # a heap: the emptiest row first
+        rows = [0] * len(sizes)
         for i in order:
-            row = min(range(n_rows), key=loads.__getitem__)
-            rows[i] = row
-            loads[row] += sizes[i]
-        if max(loads) <= limit:
+            load, rows[i] = loads[0]
+            heapreplace(loads, (load + sizes[i], rows[i]))
+        if max(loads)[0] <= limit:
             return rows
         n_rows += 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 
@@ -79,7 +80,7 @@ class TreeBuilder:
 
     def text_places(self, tree: PromptTree) -> Ints:
         """RETURNS (Ints): Indices of the text's tokens in a tree; of an echoed text, the second."""
-        end = int((tree.label == TRUNK).sum()) - len(self._after)
+        end = tree.n_trunk - len(self._after)
         if self._prompt.echo:
             n_tokens = (end - len(self._before) - len(self._again)) // 2
         else:
@@ -100,11 +101,29 @@ class TreeBuilder:
         """
         # One digit more: a number that passes the bound is read on for its end.
         room = len(str(max_count)) + 1 + len(self.mention_head(max_count))
-        trees = []
-        for text, writer in self._trunks(texts):
-            for path, label in enumerate(labels, 1):
-                writer.branch(path, COUNT, writer.trunk, self.count_head(label))
-            trees.append(self._checked(writer.tree(tuple(labels)), text, room))
+        heads = list(chain.from_iterable(self.count_head(label) for label in labels))
+        ids: list[int] = []
+        # Texts of as many tokens have trees of one shape.
+        shapes: dict[int, PromptTree] = {}
+        lengths = []
+        for text, said in zip(texts, self.codec.encode_texts(texts), strict=True):
+            n_tokens = len(said)
+            if n_tokens not in shapes:
+                shapes[n_tokens] = self._checked(self._shape(n_tokens, labels), text, room)
+            lengths.append(n_tokens)
+            ids += self._before
+            ids += said
+            if self._prompt.echo:
+                ids += self._again
+                ids += said
+            ids += self._after
+            ids += heads
+        joined = np.array(ids, dtype=np.int64)
+        trees, start = [], 0
+        for n_tokens in lengths:
+            shape = shapes[n_tokens]
+            trees.append(shape.with_ids(joined[start : start + len(shape)]))
+            start += len(shape)
         return trees
 
     def answer(
@@ -181,14 +200,24 @@ class TreeBuilder:
             tags = None
             if self._prompt.tag_text and spans and labels and (found := spans[i]) is not None:
                 tags = self._tags.of(text, found, labels[i])
-            writer = _TreeWriter()
-            writer.trunk_piece(self._before)
-            if self._prompt.echo:
-                writer.trunk_piece(ids, both_ways=self._prompt.both_ways)
-                writer.trunk_piece(self._again)
-            writer.trunk_piece(ids, tags, both_ways=self._prompt.both_ways)
-            writer.trunk_piece(self._after)
-            yield text, writer
+            yield text, self._trunk(ids, tags)
+
+    def _trunk(self, ids: Sequence[int], tags: Sequence[int] | None = None) -> _TreeWriter:
+        writer = _TreeWriter()
+        writer.trunk_piece(self._before)
+        if self._prompt.echo:
+            writer.trunk_piece(ids, both_ways=self._prompt.both_ways)
+            writer.trunk_piece(self._again)
+        writer.trunk_piece(ids, tags, both_ways=self._prompt.both_ways)
+        writer.trunk_piece(self._after)
+        return writer
+
+    def _shape(self, n_tokens: int, labels: Sequence[str]) -> PromptTree:
+        """RETURNS (PromptTree): The tree that asks for the counts in a text of so many tokens."""
+        writer = self._trunk([0] * n_tokens)
+        for path, label in enumerate(labels, 1):
+            writer.branch(path, COUNT, writer.trunk, self.count_head(label))
+        return writer.tree(tuple(labels))
 
     def _checked(self, tree: PromptTree, text: str, room: int = 0) -> PromptTree:
         needed = int(tree.position.max()) + 1 + room

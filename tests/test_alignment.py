@@ -473,3 +473,33 @@ def test_mentions_and_spans_travel_between_processes():
     aligned = align(doc_of("a"), [said, mention("L", 2, "b")])
     assert pickle.loads(pickle.dumps(aligned)) == aligned
     assert said.logprob == -0.5
+
+
+@given(
+    said=st.lists(
+        st.tuples(st.sampled_from("PL"), st.sampled_from("abcd"), st.integers(0, 6)), max_size=8
+    ),
+    nowhere=st.sets(st.sampled_from("abcd")),
+)
+def test_where_each_string_has_one_place_there_is_no_choice(said, nowhere):
+    """What the two rounds choose is taken at once."""
+    place = {string: (start, start + 1) for string, start in zip("abcd", (5, 0, 2, 3))}
+    keys = [(string, None) for _, string, _ in said]
+    ranks = {key: [[] if key[0] in nowhere else [place[key[0]]], [], [], []] for key in keys}
+    queues = {}
+    for i in sorted(range(len(said)), key=lambda i: said[i][2]):
+        queues.setdefault(said[i][0], []).append((i, keys[i]))
+    plain = alignment._choose_outside(lambda _: False, queues, ranks)
+    assert alignment._choose(queues, ranks) == plain
+
+
+def test_known_places_are_taken_whatever_the_text():
+    """Neither is the string sought, nor are places compared with the tokens' edges."""
+    doc = Doc(NLP["en"].vocab, ["Rome", "and", "Rome"])
+    known = Mention("L", 1, "Rome", (-0.1,), True, None, ((9, 13),))
+    assert places(align(doc, [known])) == [("L", 9, 13)]
+    both = [Mention("L", k, "Rome", (-0.1,), True, None, ((0, 4), (9, 13))) for k in (1, 2, 3)]
+    aligned = align(doc, both)
+    assert places(aligned) == [("L", 0, 4), ("L", 9, 13)]
+    assert reasons(aligned) == [alignment.TOO_OFTEN]
+    assert align(doc, []) == alignment.Alignment([], [])

@@ -1,10 +1,17 @@
 import numpy as np
 import pytest
 import spacy
+from hypothesis import given
+from hypothesis import strategies as st
 from spacy.tokens import Doc, Span
 
 from spacy_padellm.annotate import annotate
-from spacy_padellm.deduplicate import deduplicate_by_span, deduplicate_by_text, keep_all
+from spacy_padellm.deduplicate import (
+    deduplicate_by_span,
+    deduplicate_by_text,
+    keep_all,
+    resolve_overlaps,
+)
 from spacy_padellm.spans import ScoredSpan
 
 WORDS = ["Li", "Wei", "of", "New", "York", "City", "met", "Li"]
@@ -119,3 +126,40 @@ def test_annotating_again_replaces_the_spans(doc):
     assert [s.label_ for s in doc.spans["k"]] == ["L"]
     assert doc.spans["k"].attrs["scores"].tolist() == [0.5]
     assert [ent.label_ for ent in doc.ents] == ["P", "L"]
+
+
+@given(
+    found=st.lists(
+        st.builds(
+            lambda start, length, label, score: span(start, start + length, label, score),
+            st.integers(0, len(WORDS) - 1),
+            st.integers(1, 3),
+            st.sampled_from("PLO"),
+            st.sampled_from([0.25, 0.5, 1.0]),
+        ).filter(lambda one: one.end <= len(WORDS)),
+        max_size=5,
+    ),
+    old=st.lists(st.sampled_from(["", "", "", "B-P", "B-L", "X", "T"]), min_size=8, max_size=8),
+)
+def test_entities_stand_where_tokens_are_free(found, old):
+    """Token by token: old entities, blocked tokens (X), and types without an entity (T)."""
+    doc = Doc(VOCAB, WORDS)
+    doc.set_ents(
+        [Span(doc, i, i + 1, label=tag[2:]) for i, tag in enumerate(old) if tag.startswith("B-")],
+        blocked=[doc[i : i + 1] for i, tag in enumerate(old) if tag == "X"],
+        default="missing",
+    )
+    for token, tag in zip(doc, old, strict=True):
+        if tag == "T":
+            token.ent_type_ = "Q"
+    before = [(ent.start, ent.end, ent.label_) for ent in doc.ents]
+    free = [one for one in deduplicate_by_span(found) if not any(old[one.start : one.end])]
+    expected = [(one.start, one.end, one.label) for one in resolve_overlaps(free)]
+    assert run(doc, *found) == sorted([*before, *expected])
+    for token, tag in zip(doc, old, strict=True):
+        if tag == "X":
+            assert (token.ent_iob_, token.ent_type_) == ("B", "")
+    ranked = sorted(found, key=lambda one: (one.start, one.end))
+    assert [(s.start, s.end, s.label_) for s in doc.spans["k"]] == [
+        (one.start, one.end, one.label) for one in ranked
+    ]

@@ -201,3 +201,15 @@ def test_the_result_does_not_hang_on_the_hash_seed():
     }
     assert len(outputs) == 1
     assert "ScoredSpan" in outputs.pop()
+
+
+@given(SPANS)
+def test_overlaps_are_resolved_by_score(spans):
+    """Beside the rule as plainly as it can be written; many of the lists have no overlap."""
+    kept = []
+    for one in sorted(spans, key=lambda one: (-one.score, one.start - one.end, one.start)):
+        if all(one.end <= other.start or other.end <= one.start for other in kept):
+            kept.append(one)
+    expected = sorted(kept, key=lambda one: one.start)
+    assert resolve_overlaps(spans) == expected
+    assert resolve_overlaps(expected) == expected

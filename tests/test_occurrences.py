@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.tokens import Doc
 
-from spacy_padellm.occurrences import DocText, as_read
+from spacy_padellm.occurrences import DocText, as_read, token_bounds
 
 VOCAB = spacy.blank("xx").vocab
 # What composes, what only looks so, and what breaks a run of combining marks.
@@ -78,3 +78,17 @@ def test_fold_is_one_form_for_equivalent_strings(string, ignore_case):
     forms = {unicodedata.normalize(form, string) for form in ("NFC", "NFD")} | {string}
     assert len({text.fold(form) for form in forms}) == 1
     assert text.fold(text.fold(string)) == text.fold(string)
+
+
+@given(st.lists(st.sampled_from([" ", "\n", "\n\n", "a", "ab", "é", "北京", "😀"]), max_size=8))
+def test_bounds_of_tokens(words):
+    doc = Doc(VOCAB, words, [len(word) % 2 == 0 for word in words])
+    expected = [[t.idx, t.idx + len(t)] for t in doc if not t.is_space]
+    assert token_bounds(doc).tolist() == expected
+    assert token_bounds(doc).dtype == "int64"
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_folding_of_ascii(string):
+    folded = text_of(ignore_case=True).fold(string)
+    assert folded == text_of(ignore_case=True).fold(string + "é")[:-1] == string.lower()

@@ -297,6 +297,34 @@ def test_gradient_that_is_not_finite_is_refused(tiny_base):
     assert gradients(nlp) == {}
 
 
+def test_gradient_that_is_not_finite_names_the_documents_of_its_step(tiny_base):
+    nlp = blank_pipeline(tiny_base, LORA)
+    ner, (first, second, third, fourth) = ner_of(nlp), gold_examples(nlp)
+    nlp.initialize(lambda: [first, second, third, fourth])
+    nlp.update([first], sgd=sgd_without_clipping(0.1))
+    silent = Example(nlp.make_doc("Bo"), nlp.make_doc("Bo"))  # nothing can be learnt from it
+    ner.update([second, silent])
+    ner.update([third])
+    next(iter(parameters(nlp).values())).grad.fill_(float("nan"))
+    with pytest.raises(ValueError, match="not taken") as error:
+        ner.finish_update(sgd_without_clipping(0.1))
+    assert str(error.value).endswith("documents: 'Rome is far.'; 'Bo likes Oslo.'")
+
+    ner.update([fourth])
+    next(iter(parameters(nlp).values())).grad.fill_(float("nan"))
+    with pytest.raises(ValueError, match="documents: 'Nothing here.'$"):
+        ner.finish_update(sgd_without_clipping(0.1))
+
+
+def test_many_documents_of_a_step_are_counted(tiny_base):
+    nlp = blank_pipeline(tiny_base, LORA)
+    nlp.initialize(lambda: gold_examples(nlp))
+    ner_of(nlp).update(gold_examples(nlp) * 6)
+    next(iter(parameters(nlp).values())).grad.fill_(float("nan"))
+    with pytest.raises(ValueError, match="; and 4 more$"):
+        ner_of(nlp).finish_update(Adam(0.1))
+
+
 # --- spaCy's training ---
 
 

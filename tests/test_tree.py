@@ -150,3 +150,35 @@ def test_siblings_at_one_position_do_not_see_one_another(lengths):
     assert not seen[second, first]
     assert not seen[tree.branch_end(1), tree.branch_end(2)]
     assert not seen[tree.branch_end(2), first]
+
+
+@given(grown_trees(), st.data())
+def test_branches_and_their_ends(grown, data):
+    tree = grown.tree
+    pairs = list(zip(tree.label.tolist(), tree.mention.tolist(), strict=True))
+    assert tree.branches() == [pair for pair in dict.fromkeys(pairs) if pair[0] != TRUNK]
+    for pair in tree.branches():
+        assert tree.branch_end(*pair) == max(i for i, other in enumerate(pairs) if other == pair)
+    assert tree.n_trunk == sum(label == TRUNK for label, _ in pairs)
+
+    ids = np.array(data.draw(st.permutations(tree.ids.tolist())))
+    other = tree.with_ids(ids)
+    assert other.ids is ids
+    assert other.branches() == tree.branches()
+    for name in ("labels", "position", "label", "mention", "target", "horizon"):
+        assert getattr(other, name) is getattr(tree, name)
+
+
+@given(st.lists(st.integers(1, 12), max_size=30), st.integers(1, 30))
+def test_trees_go_to_the_emptiest_row_longest_first(sizes, row_tokens):
+    limit = max(row_tokens, *sizes, 1)
+    n_rows = -(-sum(sizes) // limit)
+    while sizes:
+        loads, rows = [0] * n_rows, [0] * len(sizes)
+        for i in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
+            rows[i] = loads.index(min(loads))
+            loads[rows[i]] += sizes[i]
+        if max(loads) <= limit:
+            break
+        n_rows += 1
+    assert pack(sizes, row_tokens) == (rows if sizes else [])

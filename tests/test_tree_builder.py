@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+from answers import PIECES as ODD
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_padellm.prompts import make_prompt
-from spacy_padellm.tree import NO_TARGET
+from spacy_padellm.tree import NO_TARGET, TRUNK
 from spacy_padellm.tree_builder import TreeBuilder
 
 TEXT = "the Dutch played in the anum"
@@ -163,3 +164,31 @@ def test_one_long_text_is_named(toy_codec, english):
         builder.ask(["short", "long " * 50], ["a"])
     assert "100" in str(error.value)
     assert "250 characters" in str(error.value)
+
+
+@given(
+    texts=st.lists(
+        st.lists(st.sampled_from(ODD) | st.text(max_size=3), max_size=6).map("".join), max_size=5
+    ),
+    labels=st.lists(st.sampled_from(["a", "the place", "地点"]), min_size=1, unique=True),
+    options=st.fixed_dictionaries({"both_ways": st.booleans(), "echo": st.booleans()}),
+)
+def test_asking_is_answering_without_the_answers(toy_codec, texts, labels, options):
+    """Trees of a batch share their arrays; each has what a tree written alone has."""
+    builder = TreeBuilder(toy_codec, make_prompt("en", **options))
+    asked = builder.ask(texts, labels)
+    assert len(asked) == len(texts)
+    for text, tree in zip(texts, asked, strict=True):
+        (whole,) = builder.answer([text], [dict.fromkeys(labels, ())])
+        numbers = [whole.branch_end(path) for path, _ in enumerate(labels, 1)]
+        for name in ("ids", "position", "label", "mention", "horizon"):
+            expected = np.delete(getattr(whole, name), numbers)
+            assert getattr(tree, name).tolist() == expected.tolist(), name
+        assert (tree.target == NO_TARGET).all()
+        assert tree.labels == tuple(labels)
+        assert tree.n_trunk == (tree.label == TRUNK).sum()
+        assert tree.branches() == whole.branches()
+        for path, _ in enumerate(labels, 1):
+            assert tree.branch_end(path) == np.flatnonzero(tree.label == path)[-1]
+        at = builder.text_places(tree)
+        assert tree.ids[at].tolist() == toy_codec.encode(text)

@@ -70,20 +70,17 @@ class _Bytes(NamedTuple):
 
 
 class _Edges(NamedTuple):
-    """Edges between bytes; in those of first tokens, `src` is where the mention starts."""
+    """Edges of several texts, one text behind the other; `at` is the byte that an edge begins at,
+    and of those out of START or AFTER the one where the mention starts."""
 
-    src: Ints
+    at: Ints
     dst: Ints
     token: Ints
+    need: Ints
 
-    def between(self, start: int, end: int) -> _Edges:
-        """RETURNS (_Edges): Those of one document, counted from its own first byte."""
-        at = slice(*np.searchsorted(self.src, (start, end)))
-        return _Edges(self.src[at] - start, self.dst[at] - start, self.token[at])
-
-    def where(self, kept: NDArray[np.bool_]) -> _Edges:
+    def where(self, kept: NDArray[np.bool_] | Ints) -> _Edges:
         """RETURNS (_Edges): Some of them."""
-        return _Edges(self.src[kept], self.dst[kept], self.token[kept])
+        return _Edges(*(column[kept] for column in self))
 
 
 def lattices(
@@ -97,7 +94,7 @@ def lattices(
         are strings of what was read.
     pieces (TokenBytes): The tokens.
     most (int): Most tokens of a mention.
-    RETURNS (list[Lattice]): One a document.
+    RETURNS (list[Lattice]): One a document, as views of arrays for all.
     """
     texts = [
         _bytes(passage, one.removeprefix(pieces.prefix))
@@ -105,105 +102,133 @@ def lattices(
     ]
     sizes = np.array([len(one.text) + 1 for one in texts])
     offsets = np.cumsum(sizes) - sizes
-    joined = np.full(int(sizes.sum()), BREAK, dtype=np.uint16)
-    for one, offset in zip(texts, offsets, strict=True):
-        joined[offset : offset + len(one.text)] = np.frombuffer(one.text, dtype=np.uint8)
-    pairs = list(zip(texts, offsets, strict=True))
-    starts = np.concatenate([one.starts + offset for one, offset in pairs])
-    is_end = np.zeros(len(joined), dtype=bool)
-    is_end[np.concatenate([one.ends + offset for one, offset in pairs])] = True
+    owner = np.repeat(np.arange(len(texts)), sizes)
+    raw = b" ".join([*(one.text for one in texts), b""])
+    raw = raw.replace(b"\n", b" ").replace(b"\r", b" ")  # mentions are said on one line
+    joined = np.frombuffer(raw, dtype=np.uint8).astype(np.uint16)
+    joined[offsets + sizes - 1] = BREAK
+    starts = _joined([one.starts for one in texts], offsets)
+    is_start, is_end = np.zeros((2, len(joined)), dtype=bool)
+    is_start[starts] = True
+    is_end[_joined([one.ends for one in texts], offsets)] = True
 
-    inner = _Edges(*pieces.tokens_at(joined, np.flatnonzero(joined != BREAK)))
-    opening = _Edges(*pieces.tokens_at(joined, starts, first=True))
-    need = _need(inner, is_end, most)
+    src, dst, token = pieces.tokens_at(joined, np.flatnonzero(joined != BREAK))
+    need = _need(src, dst, is_end, most)
+    inner = _Edges(src, dst, token, need[dst])
+    inner = inner.where(inner.need < most)
+    begins = np.flatnonzero(is_start[inner.at])
+    if pieces.prefix:
+        src, dst, token = pieces.tokens_at(joined, starts, first=True)
+        opening = _Edges(src, dst, token, need[dst])
+        opening = opening.where(opening.need < most)
+    else:
+        opening = inner.where(begins)
+    if pieces.prefix_token is None:
+        again = inner.where(begins[:0])
+    else:
+        # The prefix first, then what the text has at any start: these edges stand twice.
+        again = inner.where(begins)
+        prefixes = _prefixes(again, starts, owner, pieces.prefix_token, most)
+        opening = _Edges(*map(np.concatenate, zip(opening, prefixes, strict=True)))
+        opening = opening.where(np.argsort(opening.at, kind="stable"))
+    return _split(texts, opening, again, inner, is_end, sizes, owner, len(pieces.prefix))
+
+
+def _prefixes(again: _Edges, starts: Ints, owner: Ints, token: int, most: int) -> _Edges:
+    """RETURNS (_Edges): From START at any start of the texts to AFTER, where there are edges out of
+    AFTER that end in time."""
+    least = np.full(owner[-1] + 1, FAR)
+    np.minimum.at(least, owner[again.at], again.need + 1)
+    least = least[owner[starts]]
+    edges = _Edges(starts, np.full(len(starts), AFTER), np.full(len(starts), token), least)
+    return edges.where(least < most)
+
+
+def _split(
+    texts: Sequence[_Bytes],
+    opening: _Edges,
+    again: _Edges,
+    inner: _Edges,
+    is_end: NDArray[np.bool_],
+    sizes: Ints,
+    owner: Ints,
+    prefix: int,
+) -> list[Lattice]:
+    """RETURNS (list[Lattice]): One a text: edges out of START, out of AFTER, then the others."""
+    stops = np.cumsum(sizes)
+    offsets = stops - sizes
+    edges = _Edges(*map(np.concatenate, zip(opening, again, inner, strict=True)))
+    document = owner[edges.at]
+    offset = offsets[document]
+    src = edges.at - offset
+    place = src[: len(opening.at)].copy()
+    src[: len(opening.at)] = START
+    src[len(opening.at) : len(opening.at) + len(again.at)] = AFTER
+    dst = np.where(edges.dst == AFTER, AFTER, edges.dst - offset)
+    order = np.argsort(document, kind="stable")
+    src, dst, token, need = (part[order] for part in (src, dst, edges.token, edges.need))
+
+    def bounds(documents: Ints) -> list[int]:
+        counts = np.bincount(documents, minlength=len(texts))
+        return [0, *np.cumsum(counts).tolist()]
+
+    edge, opens, byte = bounds(document), bounds(document[: len(place)]), [0, *stops.tolist()]
     return [
-        _lattice(
-            one,
-            inner.between(offset, offset + size),
-            opening.between(offset, offset + size),
-            need[offset : offset + size],
-            pieces,
-            most,
+        Lattice(
+            src[edge[i] : edge[i + 1]],
+            dst[edge[i] : edge[i + 1]],
+            token[edge[i] : edge[i + 1]],
+            need[edge[i] : edge[i + 1]],
+            place[opens[i] : opens[i + 1]],
+            is_end[byte[i] : byte[i + 1]],
+            one.chars,
+            prefix,
         )
-        for one, offset, size in zip(texts, offsets, sizes, strict=True)
+        for i, one in enumerate(texts)
     ]
 
 
-def _lattice(
-    one: _Bytes, inner: _Edges, opening: _Edges, need: Ints, pieces: TokenBytes, most: int
-) -> Lattice:
-    inner = inner.where(need[inner.dst] < most)
-    opening = opening.where(need[opening.dst] < most)
-    place, dst, token, rest = opening.src, opening.dst, opening.token, need[opening.dst]
-    sources = inner.src
-    if pieces.prefix_token is not None:
-        # The prefix first, then what the text has at any start: these edges stand twice.
-        begins = np.isin(inner.src, one.starts)
-        if begins.any():
-            n = len(one.starts)
-            least = int(need[inner.dst[begins]].min()) + 1
-            place = np.concatenate([place, one.starts])
-            dst = np.concatenate([dst, np.full(n, AFTER)])
-            token = np.concatenate([token, np.full(n, pieces.prefix_token)])
-            rest = np.concatenate([rest, np.full(n, least)])
-            order = np.flatnonzero(rest < most)
-            order = order[np.argsort(place[order], kind="stable")]
-            place, dst, token, rest = place[order], dst[order], token[order], rest[order]
-            sources = np.concatenate([np.full(int(begins.sum()), AFTER), sources])
-            again = inner.where(begins)
-            inner = _Edges(*(np.concatenate(pair) for pair in zip(again, inner, strict=True)))
-    is_end = np.zeros(len(one.text) + 1, dtype=bool)
-    is_end[one.ends] = True
-    return Lattice(
-        np.concatenate([np.full(len(place), START), sources]),
-        np.concatenate([dst, inner.dst]),
-        np.concatenate([token, inner.token]),
-        np.concatenate([rest, need[inner.dst]]),
-        place,
-        is_end,
-        one.chars,
-        len(pieces.prefix),
-    )
+def _joined(parts: Sequence[Ints], offsets: Ints) -> Ints:
+    return np.concatenate(parts) + np.repeat(offsets, [len(part) for part in parts])
 
 
-def _need(edges: _Edges, is_end: NDArray[np.bool_], most: int) -> Ints:
+def _need(src: Ints, dst: Ints, is_end: NDArray[np.bool_], most: int) -> Ints:
     """RETURNS (Ints): Fewest tokens from each byte to an end, FAR where it is `most` or more."""
     need = np.where(is_end, 0, FAR)
-    if not len(edges.src):
-        return need
-    sources, first = np.unique(edges.src, return_index=True)
-    for _ in range(most - 1):
-        least = np.minimum(need[sources], np.minimum.reduceat(need[edges.dst], first) + 1)
-        if np.array_equal(least, need[sources]):
+    for n_tokens in range(1, most):
+        open_edges = np.flatnonzero(need[src] > n_tokens)
+        src, dst = src[open_edges], dst[open_edges]
+        found = src[need[dst] < n_tokens]
+        if not len(found):
             break
-        need[sources] = least
-    need[need >= most] = FAR
+        need[found] = n_tokens
     return need
 
 
 def _bytes(passage: Passage, read: bytes) -> _Bytes:
     text, tokens = passage
     own = text.encode("utf8", "replace")
-    on_a_line = read.replace(b"\n", b" ").replace(b"\r", b" ")
     chars = None
     if own == read:
-        byte_of = _byte_of(text, own)
-        chars = np.full(len(own) + 1, -1)
-        chars[byte_of] = np.arange(len(byte_of))
+        is_plain = len(own) == len(text)  # a byte a character
+        byte_of = np.arange(len(text) + 1) if is_plain else _byte_of(own)
+        chars = byte_of
+        if not is_plain:
+            chars = np.full(len(own) + 1, -1)
+            chars[byte_of] = np.arange(len(byte_of))
         if tokens is not None:
-            bounds = byte_of[np.asarray(tokens, dtype=np.int64).reshape(-1, 2)]
-            return _Bytes(on_a_line, bounds[:, 0], bounds[:, 1], chars)
-    raw = np.frombuffer(on_a_line + b" ", dtype=np.uint8)
+            bounds = np.asarray(tokens, dtype=np.int64).reshape(-1, 2)
+            bounds = bounds if is_plain else byte_of[bounds]
+            return _Bytes(read, bounds[:, 0], bounds[:, 1], chars)
+    raw = np.frombuffer(read + b" ", dtype=np.uint8)
     begins = (raw & 0xC0) != 0x80
     blank = np.isin(raw, np.frombuffer(BLANKS, dtype=np.uint8))
     starts = np.flatnonzero(begins & ~blank)
     ends = 1 + np.flatnonzero(begins[1:] & ~blank[:-1])
-    return _Bytes(on_a_line, starts, ends, chars)
+    return _Bytes(read, starts, ends, chars)
 
 
-def _byte_of(text: str, raw: bytes) -> Ints:
+def _byte_of(raw: bytes) -> Ints:
     """RETURNS (Ints): First byte of each character, and the end [characters + 1]."""
-    if len(raw) == len(text):
-        return np.arange(len(text) + 1)
     begins = (np.frombuffer(raw, dtype=np.uint8) & 0xC0) != 0x80
     return np.append(np.flatnonzero(begins), len(raw))

@@ -69,14 +69,19 @@ def numbers_of(begins: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     begins (Sequence[torch.Tensor]): For each text float32 [tokens, labels].
     RETURNS (list[torch.Tensor]): For each text float32 [labels, 11]: P(0) … P(9), P(10 or more).
     """
-    padded = torch.nn.utils.rnn.pad_sequence(list(begins), batch_first=True)
-    n_texts, n_tokens, n_labels = padded.shape
-    numbers = torch.zeros(n_texts, n_labels, DIGITS + 1)
-    numbers[..., 0] = 1
-    for token in range(n_tokens):
-        here = padded[:, token, :, None]
-        grown = numbers * here
-        numbers = numbers - grown
-        numbers[..., 1:] += grown[..., :-1]
-        numbers[..., -1] += grown[..., -1]
-    return list(numbers)
+    order = sorted(range(len(begins)), key=lambda i: -len(begins[i]))
+    padded = torch.nn.utils.rnn.pad_sequence([begins[i] for i in order])
+    n_tokens, n_texts, n_labels = padded.shape
+    chances = padded.reshape(n_tokens, n_texts * n_labels)
+    lengths = np.array([len(begins[i]) for i in order])
+    numbers = torch.zeros(DIGITS + 1, n_texts * n_labels)
+    numbers[0] = 1
+    for token, here in enumerate(chances):
+        n_open = int((lengths > token).sum()) * n_labels  # shorter texts come last
+        some = numbers[:, :n_open]
+        grown = some * here[:n_open]
+        some -= grown
+        some[1:] += grown[:-1]
+        some[-1] += grown[-1]
+    of_texts = numbers.T.reshape(n_texts, n_labels, DIGITS + 1)
+    return list(of_texts[np.argsort(order)])

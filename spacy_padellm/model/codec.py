@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+PROBES = ("", "a", " A  b\tc\n", "naïve e\u0301 — 北京 😀", "<s> 1998")
+
 
 class Codec:
     """What prompts and decoders need of a tokenizer.
@@ -24,6 +26,11 @@ class Codec:
         """RETURNS (list[list[int]]): Ids of each text; special tokens in it are plain text."""
         if not texts:  # transformers raises on an empty batch
             return []
+        if self._backend is not None:
+            return self._encode_by_backend(self._backend, texts)
+        return self._encode_by_tokenizer(texts)
+
+    def _encode_by_tokenizer(self, texts: Sequence[str]) -> list[list[int]]:
         encoded = self.tokenizer(
             list(texts),
             add_special_tokens=False,
@@ -32,6 +39,28 @@ class Codec:
             verbose=False,
         )
         return encoded["input_ids"]
+
+    @staticmethod
+    def _encode_by_backend(backend: Any, texts: Sequence[str]) -> list[list[int]]:
+        # Each call of the tokenizer sets these anew, so they are as its last call left them.
+        if not backend.encode_special_tokens:
+            backend.encode_special_tokens = True
+        if backend.truncation is not None:
+            backend.no_truncation()
+        if backend.padding is not None:
+            backend.no_padding()
+        return [one.ids for one in backend.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    @cached_property
+    def _backend(self) -> Any:
+        """RETURNS (tokenizers.Tokenizer | None): What encodes at once, without offsets, where it
+        gives the tokenizer's own ids."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        if not hasattr(backend, "encode_batch_fast"):
+            return None
+        texts = [*PROBES, *(f"a{token} {token}b" for token in self.tokenizer.all_special_tokens)]
+        known = self._encode_by_tokenizer(texts)
+        return backend if self._encode_by_backend(backend, texts) == known else None
 
     def token_offsets(self, text: str) -> list[tuple[int, int]]:
         """Where the tokens of `encode(text)` lie.

@@ -9,6 +9,10 @@ import torch
 from thinc.api import Optimizer
 
 
+class GradientError(ValueError):
+    """A gradient that is not finite."""
+
+
 def torch_optimizer(settings: Optimizer, parameters: Sequence[torch.nn.Parameter]) -> Any:
     """Build the torch optimizer for a thinc one.
 
@@ -47,13 +51,13 @@ def step(optimizer: Any, settings: Optimizer, parameters: Sequence[torch.nn.Para
     optimizer (torch.optim.Optimizer): What `torch_optimizer` built.
     settings (thinc.api.Optimizer): Its learn_rate and grad_clip; a grad_clip of 0 is off.
     parameters (Sequence[torch.nn.Parameter]): What is trained.
-    RAISES (ValueError): A gradient that is not finite; the parameters stay as they were.
+    RAISES (GradientError): A gradient that is not finite; the parameters stay as they were.
     """
     limit = float(settings.grad_clip) or float("inf")
     norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
     if not torch.isfinite(norm):
         optimizer.zero_grad(set_to_none=True)
-        raise ValueError(
+        raise GradientError(
             f"The gradient's norm is {float(norm)}, so this step was not taken. Lower the "
             "learning rate, or set grad_clip."
         )

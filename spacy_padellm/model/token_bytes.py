@@ -51,7 +51,7 @@ class TokenBytes:
 
     def text(self, ids: Sequence[int]) -> bytes:
         """RETURNS (bytes): What tokens say; a special token says nothing."""
-        return b"".join(self._bytes[token] or b"" for token in ids)
+        return b"".join([self._bytes[token] for token in ids])
 
     def tokens_at(
         self, text: NDArray[np.uint16], places: Ints, *, first: bool = False
@@ -67,7 +67,7 @@ class TokenBytes:
             beginnings, then ends.
         """
         start, end, token = self._trie.walk(text, places, self.prefix if first else b"")
-        order = np.lexsort((end, start))
+        order = np.argsort(start, kind="stable")
         return start[order], end[order], token[order]
 
     def _prefix(self, codec: Codec) -> bytes | None:
@@ -85,8 +85,11 @@ class _Trie:
     """Tokens by their bytes, to be followed in many places of a text at once."""
 
     def __init__(self, ids: Mapping[bytes, int]):
-        children: dict[int, int] = {}
-        tokens = [-1]
+        # The nodes of the first bytes come first, so that the children of these and of the root
+        # can be read off a small table.
+        children = {byte: i for i, byte in enumerate(sorted({piece[0] for piece in ids}), 1)}
+        n_rows = 1 + len(children)
+        tokens = [-1] * n_rows
         for piece, token in ids.items():
             node = 0
             for byte in piece:
@@ -98,46 +101,63 @@ class _Trie:
             tokens[node] = token
         order = sorted(children)
         # The last key is never asked for: each search finds one.
-        self._keys = np.array([*order, len(tokens) << 9], dtype=np.int64)
-        self._children = np.array([*(children[key] for key in order), 0], dtype=np.int64)
+        narrow: Any = np.int32 if len(tokens) < 1 << 22 else np.int64
+        self._keys = np.array([*order, len(tokens) << 9], dtype=narrow)
+        self._children = np.array([*(children[key] for key in order), 0], dtype=narrow)
         self._tokens = np.array(tokens, dtype=np.int64)
+        self._table = np.zeros(n_rows << 9, dtype=narrow)
+        near = self._keys < n_rows << 9
+        self._table[self._keys[near]] = self._children[near]
 
     def walk(
         self, text: NDArray[np.uint16], places: Ints, prefix: bytes
     ) -> tuple[Ints, Ints, Ints]:
-        """RETURNS (tuple[Ints, Ints, Ints]): As `TokenBytes.tokens_at`, in no order."""
+        """RETURNS (tuple[Ints, Ints, Ints]): As `TokenBytes.tokens_at`, in no order but that the
+        pieces of one beginning come by their ends."""
         found: list[tuple[Ints, Ints, Ints]] = []
-        nodes = np.zeros(len(places), dtype=np.int64)
+        nodes = np.zeros(len(places), dtype=self._keys.dtype)
         ends = places
+        depth = 0
         for byte in prefix:
-            nodes = self._follow(nodes, np.full(len(nodes), byte))[1]
+            nodes = self._follow(nodes, np.full(len(nodes), byte, dtype=np.uint16), depth)[1]
             places = places[: len(nodes)]
             ends = ends[: len(nodes)]
+            depth += 1
         while len(places):
-            alive, nodes = self._follow(nodes, text[ends])
+            alive, nodes = self._follow(nodes, text[ends], depth)
             places, ends = places[alive], ends[alive] + 1
             tokens = self._tokens[nodes]
-            said = tokens >= 0
+            said = np.flatnonzero(tokens >= 0)
             found.append((places[said], ends[said], tokens[said]))
+            depth += 1
         empty = np.zeros(0, dtype=np.int64)
         columns = zip(*found, strict=True) if found else ((empty,),) * 3
         starts, stops, said_tokens = (np.concatenate(column) for column in columns)
         return starts, stops, said_tokens
 
-    def _follow(self, nodes: Ints, byte: NDArray[Any]) -> tuple[NDArray[np.bool_], Ints]:
+    def _follow(
+        self, nodes: NDArray[Any], byte: NDArray[np.uint16], depth: int
+    ) -> tuple[Ints, NDArray[Any]]:
+        """RETURNS (tuple[Ints, NDArray]): Which of the nodes go on with their bytes, and where to;
+        all nodes are as many bytes deep."""
         keys = nodes << 9 | byte
+        if depth < 2:
+            child = self._table[keys]
+            alive = np.flatnonzero(child)
+            return alive, child[alive]
         at = np.searchsorted(self._keys, keys)
-        alive = self._keys[at] == keys
+        alive = np.flatnonzero(self._keys[at] == keys)
         return alive, self._children[at[alive]]
 
 
-def _read(tokenizer: Any, reading: Callable[[str], bytes]) -> list[bytes | None]:
+def _read(tokenizer: Any, reading: Callable[[str], bytes]) -> list[bytes]:
+    """RETURNS (list[bytes]): What each token says; a special token says nothing."""
     added = {int(number): str(piece) for piece, number in tokenizer.get_added_vocab().items()}
     special = set(tokenizer.all_special_ids)
-    found: list[bytes | None] = []
+    found: list[bytes] = []
     for number, piece in enumerate(tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))):
         if number in special or piece is None:
-            found.append(None)
+            found.append(b"")
         elif number in added:
             found.append(added[number].encode())
         else:

@@ -1,10 +1,13 @@
+import copy
+
 import pytest
+from answers import PIECES
 from hypothesis import given
 from hypothesis import strategies as st
 from odd_codecs import llama2_codec, metaspace_codec
 from tokenizers import normalizers
 
-from spacy_padellm.model.codec import one_line
+from spacy_padellm.model.codec import Codec, one_line
 
 
 @given(st.text(max_size=40))
@@ -130,3 +133,47 @@ def test_the_default_base_reads_alike_under_every_version(real_model):
     expected = [30158, 241, 16736, 122, 314, 197, 44, 358, 285, 216, 33, 46]
     assert codec.encode(text) == expected
     assert codec.decode(expected) == text
+
+
+CODECS = [llama2_codec(), metaspace_codec(additional_special_tokens=["<num>"], eos_token="</s>")]
+
+
+@given(
+    texts=st.lists(
+        st.lists(st.sampled_from([*PIECES, "<num>", "</s>"]) | st.text(max_size=4), max_size=6).map(
+            "".join
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    which=st.integers(0, 2),
+)
+def test_ids_are_those_of_the_tokenizer(toy_codec, texts, which):
+    codec = [toy_codec, *CODECS][which]
+    assert codec._backend is not None
+    options = {"add_special_tokens": False, "split_special_tokens": True}
+    expected = [codec.tokenizer(text, **options)["input_ids"] for text in texts]
+    codec.tokenizer("<num></s>")  # leaves the backend as it takes special tokens for such
+    assert codec.encode_texts(texts) == expected
+
+
+def test_what_other_calls_set_is_not_heard(toy_tokenizer):
+    codec = Codec(copy.deepcopy(toy_tokenizer))
+    texts = ["the <|im_end|>", "in the anum, the longer one"]
+    expected = codec.encode_texts(texts)
+    codec.tokenizer.pad_token = "<|endoftext|>"
+    codec.tokenizer(texts, padding="max_length", truncation=True, max_length=3)
+    assert codec.tokenizer.backend_tokenizer.truncation is not None
+    assert codec.encode_texts(texts) == expected
+
+
+def test_a_tokenizer_that_does_more_than_its_backend(toy_tokenizer):
+    class Lowering(type(toy_tokenizer)):
+        def __call__(self, text, **options):
+            text = [one.lower() for one in text] if isinstance(text, list) else text.lower()
+            return super().__call__(text, **options)
+
+    tokenizer = Lowering(tokenizer_object=toy_tokenizer.backend_tokenizer)
+    codec = Codec(tokenizer)
+    assert codec._backend is None
+    assert codec.encode_texts(["THE"]) == [Codec(toy_tokenizer).encode("the")]
