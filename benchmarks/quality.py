@@ -1,72 +1,35 @@
 """Quality of the parallel way, the two autoregressive ways and spaCy's own `ner`, on one base.
 
 python benchmarks/quality.py train ../shared/data conll03 --method padellm --seed 0 --device cuda
-python benchmarks/quality.py table
+python benchmarks/quality.py table sets
 """
 
 import json
 import os
 import shutil
-import statistics
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import spacy
-import srsly
 import typer
-from results import RESULTS, write_results
+from corpora import SETS, write_corpora
+from quality_table import app as table
+from results import write_results
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin
 from spacy.training import Corpus
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import train as train_loop
-from spacy.util import filter_spans, load_config
+from spacy.util import load_config
 from wasabi import msg
 
 from spacy_padellm.component import PadellmNER
-from spacy_padellm.labels import ANNOTATED_LABELS
 from spacy_padellm.scoring import ner_score
 
 HERE = Path(__file__).parent
-ENGLISH = {"PER": "person", "LOC": "location", "ORG": "organisation", "MISC": "miscellaneous"}
-# What the model reads for a label, and the language of its prompts.
-SETS: dict[str, tuple[str, dict[str, str]]] = {
-    "conll03": ("en", ENGLISH),
-    "wikigold": ("en", ENGLISH),
-    "btc": ("en", ENGLISH),
-    "wnut17": ("en", {"creative-work": "creative work"}),
-    "weibo": (
-        "zh",
-        {
-            "PER.NAM": "人名",
-            "PER.NOM": "人物称呼",
-            "LOC.NAM": "地名",
-            "LOC.NOM": "地点称呼",
-            "ORG.NAM": "机构名",
-            "ORG.NOM": "机构称呼",
-            "GPE.NAM": "行政区名",
-            "GPE.NOM": "行政区称呼",
-        },
-    ),
-    "resume": (
-        "zh",
-        {
-            "NAME": "姓名",
-            "CONT": "国籍",
-            "RACE": "民族",
-            "TITLE": "职务",
-            "EDU": "学历",
-            "ORG": "组织机构",
-            "PRO": "专业",
-            "LOC": "籍贯",
-        },
-    ),
-}
 COMPONENT = "components.padellm_ner"
 
 
@@ -86,6 +49,7 @@ DECODERS = {
 }
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
+app.add_typer(table, name="table")
 
 
 @app.command()
@@ -188,109 +152,6 @@ def train(
     for split in ("dev", "test", "test_tried"):
         if split in figures:
             msg.info(f"{run} {split}: " + _line(figures[split]))
-
-
-@app.command()
-def table(
-    folder: Path = RESULTS / "quality", by_variant: bool = typer.Option(False, help="Levers too")
-) -> None:
-    """Print the means over seeds of all results, each by the decoder that was best on dev."""
-    runs: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for path in sorted(folder.glob("*.json")):
-        one = srsly.read_json(path)["figures"]
-        if one["variant"] and not by_variant:
-            continue
-        runs.setdefault((one["set"], one["method"], one["variant"]), []).append(_tuned(one))
-    measures = (
-        ("dev", "padellm_f"),
-        ("test", "padellm_f"),
-        ("test", "ents_f"),
-        ("test", "count_accuracy"),
-        ("test", "not_in_text"),
-    )
-    header = ["set", "way", *(["variant"] if by_variant else []), "seeds", "dev padellm_f"]
-    header += ["test padellm_f", "test ents_f", "exact counts", "not in text", "decoder"]
-    print(_row(header), _row(["---"] * len(header)), sep="\n")
-    for (name, method, variant), seeds in runs.items():
-        row = [name, method, *([variant] if by_variant else []), str(len(seeds))]
-        for split, measure in measures:
-            found = [one[split].get(measure) for one in seeds if split in one]
-            found = [100 * value for value in found if value is not None]
-            spread = f" ± {statistics.stdev(found):.1f}" if len(found) > 1 else ""
-            row.append(f"{statistics.mean(found):.1f}{spread}" if found else "")
-        print(_row([*row, "; ".join(sorted({one["decoder"] for one in seeds}))]))
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _tuned(one: dict[str, Any]) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): Scores of dev and test by the decoder that was best on dev."""
-    plain = {"decoder": "", "dev": one["dev"], **({"test": one["test"]} if "test" in one else {})}
-    if "test_tried" not in one:
-        return plain
-    chosen = one["test_tried"]["decoder"]
-    dev = one["dev_tried"][chosen]
-    if dev["padellm_f"] <= one["dev"]["padellm_f"]:
-        return plain
-    return {"decoder": chosen, "dev": dev, "test": one["test_tried"]}
-
-
-def write_corpora(data: Path, name: str, more: list[str], place: Path, limit: int) -> int:
-    """Write {train,dev,test}.spacy.
-
-    RETURNS (int): Training documents.
-    """
-    lang, definitions = SETS[name]
-    vocab = spacy.blank(lang).vocab
-    known = {
-        s["label"] for record in read_lines(data / name / "train.jsonl") for s in record["spans"]
-    }
-    n_train = 0
-    for split in ("train", "dev", "test"):
-        docs = [
-            to_doc(record, vocab, lang) for record in read_lines(data / name / f"{split}.jsonl")
-        ]
-        docs = docs[: limit or None]
-        if split == "train":
-            for other in more:
-                docs += list(_borrowed(data, other, vocab, known, definitions))[: limit or None]
-            n_train = len(docs)
-        DocBin(docs=docs, store_user_data=True).to_disk(place / f"{split}.spacy")
-    return n_train
-
-
-def _borrowed(
-    data: Path, name: str, vocab: Any, known: set[str], definitions: dict[str, str]
-) -> Iterator[Doc]:
-    """Documents of another set, for those labels that both have."""
-    lang, _ = SETS[name]
-    records = list(read_lines(data / name / "train.jsonl"))
-    shared = known & {span["label"] for record in records for span in record["spans"]}
-    for record in records:
-        spans = [span for span in record["spans"] if span["label"] in shared]
-        doc = to_doc({**record, "spans": spans}, vocab, lang)
-        if shared != known:
-            doc.user_data[ANNOTATED_LABELS] = sorted(shared)
-        yield doc
-
-
-def to_doc(record: dict[str, Any], vocab: Any, lang: str) -> Doc:
-    """RETURNS (Doc): A gold document in the source's own tokens (Chinese: characters)."""
-    text = record["text"]
-    if lang == "zh":
-        words, spaces = list(text), [False] * len(text)
-    else:
-        words = text.split(" ")
-        spaces = [True] * (len(words) - 1) + [False]
-    doc = Doc(vocab, words=words, spaces=spaces)
-    found = [doc.char_span(s["start"], s["end"], label=s["label"]) for s in record["spans"]]
-    spans = [span for span in found if span is not None]
-    if doc.text != text or len(spans) < len(found):
-        raise ValueError(f"Gold that does not lie on the source's tokens: {record!r}")
-    doc.set_ents(filter_spans(spans), default="outside")
-    return doc
 
 
 def configuration(
@@ -396,12 +257,6 @@ def _line(scores: dict[str, Any]) -> str:
         for key, value in scores.items()
         if isinstance(value, float) and key != "seconds"
     )
-
-
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.is_file():
-        msg.fail(f"{path} is not there", "Give the folder that holds the sets.", exits=1)
-    yield from srsly.read_jsonl(path)
 
 
 def _parsed(setting: str) -> tuple[str, Any]:

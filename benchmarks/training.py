@@ -11,7 +11,7 @@ from typing import Any
 import spacy
 import torch
 import typer
-from quality import SETS, read_lines, to_doc
+from corpora import SETS, read_lines, to_doc
 from results import write_results
 from spacy.training import Example
 from thinc.api import Adam
