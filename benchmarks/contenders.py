@@ -32,6 +32,7 @@ PLAIN: dict[str, Any] = {
 }
 NEEDS_CUDA = frozenset(["graphs"])
 DRAFTS = 8
+ALL_TOGETHER = 1 << 40  # budget of tokens of a batch that is never split
 
 
 @dataclass(frozen=True)

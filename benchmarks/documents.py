@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import corpora
 import decoders
 import numpy as np
-import quality
 import spacy
-from quality import read_lines, to_doc
+from corpora import read_lines, to_doc
 from wasabi import msg
 
 from spacy_padellm.gold import Gold, gold_of
@@ -67,10 +67,10 @@ def read_set(data: Path, name: str, limit: int, *, shipped: bool = False) -> Doc
     name (str): The set.
     limit (int): Most documents.
     shipped (bool): Whether labels and prompt are to be those that the shipped adapter knows, or is
-        near to (`decoders.SETS`), not the set's own language (`quality.SETS`).
+        near to (`decoders.SETS`), not the set's own language (`corpora.SETS`).
     RETURNS (Documents): The documents.
     """
-    if name not in (known := decoders.SETS if shipped else quality.SETS):
+    if name not in (known := decoders.SETS if shipped else corpora.SETS):
         msg.fail(f"There is no set {name!r}", f"Known are {', '.join(known)}.", exits=1)
     lang, definitions = known[name]
     prompt = make_prompt("en" if shipped else lang, definitions)

@@ -186,3 +186,76 @@ def test_grown_documents_have_the_size_asked_for(toy_codec, forced_model):
             assert Entrant(one, forced_model, found).run().as_gold == 3
     with pytest.raises(ValueError, match="no room"):
         grow(words, toy_codec, 1, n_tokens=20, n_mentions=9, n_labels=1)
+
+
+def test_growth_is_measured_and_drawn(forced_model):
+    import growth
+    from contenders import CONTENDERS
+    from growth_plot import plot
+
+    words = [f"word{i}" for i in range(200)]
+    base = growth.Size(labels=2, mentions=1, tokens=60, batch=2)
+    chosen = [one for one in CONTENDERS if one.name in ("tree", "aug")]
+    sizes = list(growth.fitting("batch", [1, 2], base, words, forced_model))
+    assert [size.batch for size in sizes] == [1, 2]
+    points = growth.measure(forced_model, words, "batch", sizes, chosen, 1, 60.0)
+    assert [(one["at"], one["contender"]) for one in points] == [
+        (1, "aug"),
+        (1, "tree"),
+        (2, "aug"),
+        (2, "tree"),
+    ]
+    assert all(one["documents_as_gold"] == one["batch"] for one in points)
+    assert all(one["peak_gib"] is None for one in points)
+    assert len(plot("batch", points).axes) == 2  # no memory on a CPU
+
+
+def test_growth_stops_at_the_window_and_where_a_way_has_no_room(forced_model):
+    import growth
+    from contenders import CONTENDERS
+
+    words = [f"word{i}" for i in range(200)]
+    base = growth.Size(labels=1, mentions=1)
+    window = forced_model.max_positions
+    found = list(growth.fitting("tokens", [32, 2 * window, 4 * window], base, words, forced_model))
+    assert [size.tokens for size in found] == [32, window - growth.BESIDE_TEXT]
+    chosen = [one for one in CONTENDERS if one.name in ("tree", "aug")]
+    points = growth.measure(forced_model, words, "tokens", found[1:], chosen, 1, 60.0)
+    assert [one["contender"] for one in points] == ["tree"]  # aug says the text again
+
+
+@pytest.mark.parametrize("most", [0, 1, 5, 31, 32, 100, 5000])
+def test_largest_batch_is_found(most):
+    from memory import largest
+
+    found = largest(lambda n: n <= most, 1000)
+    assert found <= min(most, 1000)
+    assert found >= min(most, 1000) * 31 / 32 - 1
+
+
+def test_constraint_is_scored_on_and_off(toy_codec):
+    import constraint
+
+    assert constraint.names_of("weibo", ["person"], {"PER.NAM"}) is None
+    assert constraint.names_of("weibo", ["PER.NAM", "X"], {"PER.NAM"}) == {"PER.NAM": "PER.NAM"}
+    ours = ["person", "organisation", "location", "miscellaneous"]
+    assert constraint.names_of("conll03", ours, {"PER"})["PER"] == "person"
+    assert "creative-work" not in constraint.names_of("wnut17", ours, {"creative-work"})
+
+
+def test_absent_data_is_a_message(tmp_path, capsys):
+    from documents import read_set
+
+    with pytest.raises(SystemExit):
+        read_set(tmp_path, "conll03", 1)
+    assert "conll03" in capsys.readouterr().out
+
+
+def test_sets_are_read_once_a_text(shared_data):
+    from documents import read_set
+
+    for name, n_labels in (("conll03", 4), ("weibo", 8)):
+        found = read_set(shared_data, name, 20)
+        assert len(found) == len(set(found.texts)) == 20
+        assert len(found.labels) == n_labels
+        assert found.n_mentions > 10
