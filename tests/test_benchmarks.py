@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+pytest_plugins = ["pipeline_fixtures"]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 TEXTS = {
@@ -233,7 +234,21 @@ def test_largest_batch_is_found(most):
     assert found >= min(most, 1000) * 31 / 32 - 1
 
 
-def test_constraint_is_scored_on_and_off(toy_codec):
+def test_constraint_is_scored_on_and_off(taught):
+    import constraint
+    from pipelines import gold_examples, ner_of
+
+    before = ner_of(taught).decoder
+    docs = [example.reference for example in gold_examples(taught)]
+    found = constraint.compare(taught, docs, 4)
+    assert set(found) == {"on", "off"}
+    for one in found.values():
+        assert one["ents_f"] == one["padellm_f"] == 1
+        assert one["not_in_text"] == 0
+    assert ner_of(taught).decoder is before
+
+
+def test_labels_of_a_set_are_those_of_the_pipeline_or_renamed():
     import constraint
 
     assert constraint.names_of("weibo", ["person"], {"PER.NAM"}) is None
@@ -241,6 +256,33 @@ def test_constraint_is_scored_on_and_off(toy_codec):
     ours = ["person", "organisation", "location", "miscellaneous"]
     assert constraint.names_of("conll03", ours, {"PER"})["PER"] == "person"
     assert "creative-work" not in constraint.names_of("wnut17", ours, {"creative-work"})
+
+
+def test_pipe_is_timed_end_to_end(taught):
+    import throughput
+    from comparison import Floors
+    from contenders import CONTENDERS
+    from documents import Documents, word_bounds
+    from floor import Ceilings, cost_of
+    from forced import ForcedModel
+    from pipelines import LABELS as KNOWN
+    from pipelines import TEXTS as KNOWN_TEXTS
+    from pipelines import ner_of
+
+    from spacy_padellm.gold import Gold
+    from spacy_padellm.prompts import make_prompt
+
+    loaded = ner_of(taught).shim.load()
+    model = ForcedModel(loaded.network, loaded.codec, loaded.takes_paths)
+    golds = tuple(Gold(text, tuple(KNOWN), ()) for text in KNOWN_TEXTS)
+    bounds = tuple(word_bounds(text.split(" ")) for text in KNOWN_TEXTS)
+    documents = Documents(tuple(KNOWN), make_prompt("en"), golds, bounds)
+    floors = Floors(cost_of(model), Ceilings(1e12, 1e12))
+    chosen = [one for one in CONTENDERS if one.name in ("struct", "replicated", "tree")]
+    found = throughput.measure_pipe(taught, model, documents, chosen, floors, 1, 4)
+    assert set(found) == {"replicated", "tree"}
+    assert found["tree"]["passes"] > 2
+    assert found["tree"]["documents_per_s"] > 0
 
 
 def test_absent_data_is_a_message(tmp_path, capsys):
