@@ -1,0 +1,108 @@
+"""Latency of one document: every way of finding entities by turns in one process.
+
+python benchmarks/latency.py ../shared/data --model 135m
+python benchmarks/latency.py ../shared/data --model 7b --device cuda
+python benchmarks/latency.py ../shared/data --model adapter
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import typer
+from comparison import Figures, Floors, by_turns, ceilings_line, figures_of, print_table
+from contenders import Contender, Entrant, able
+from documents import Documents, read_set
+from floor import cost_of, measure_ceilings
+from forced import ForcedModel
+from results import write_results
+from shapes import ADAPTER, NAMES, load_model
+from wasabi import msg
+
+COLUMNS = (
+    ("ms a document", lambda one: f"{one['ms_a_document']:.1f}"),
+    ("passes", lambda one: f"{one['passes_a_document']:.2f}"),
+    ("floor, ms", lambda one: f"{1000 * one['floor_seconds'] / one['documents']:.2f}"),
+)
+
+
+def main(
+    data: Path = typer.Argument(..., help="Folder with NAME/test.jsonl"),
+    model: str = typer.Option("135m", help=f"One of {', '.join(NAMES)}"),
+    sets: list[str] = typer.Option(["conll03", "weibo"], "--set"),
+    documents: int = typer.Option(16, min=1, help="Documents of each set, from its first on"),
+    repeat: int = typer.Option(3, min=1, help="Runs of each contender over each document"),
+    contender: list[str] = typer.Option([], help="Those to run; all if none is given"),
+    device: str = "cpu",
+    threads: int | None = typer.Option(None, min=1, help="Of torch; its own choice if not given"),
+    own_answers: bool = typer.Option(
+        False, help="With adapter: the parallel ways say what the model says, not gold"
+    ),
+    name: str = typer.Option("", help="Of the results; latency/MODEL-DEVICE if not given"),
+) -> None:
+    """Time one document after the other; print a table, write results/latency/*.json."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    shipped = model == ADAPTER
+    found = {one: read_set(data, one, documents, shipped=shipped) for one in sets}
+    measured = load_model(model, device)
+    contenders = able(measured.device, contender)
+    floors = Floors(cost_of(measured), measure_ceilings(measured.device, measured.base.dtype))
+    msg.info(f"{model} on {device}: {ceilings_line(floors.ceilings)}")
+    figures: dict[str, Any] = {
+        "model": model,
+        "answers": "own" if shipped and own_answers else "gold",
+        "repeat": repeat,
+        "threads": torch.get_num_threads(),
+        "ceilings": floors.ceilings.to_dict(),
+        "sets": {},
+    }
+    for one, part in found.items():
+        figures["sets"][one] = {
+            "documents": len(part),
+            "labels": len(part.labels),
+            "mentions": part.n_mentions,
+            "contenders": measure(
+                measured, part, contenders, floors, repeat, shipped and own_answers
+            ),
+        }
+        print_table(
+            f"{one}, {len(part)} documents, one at a time",
+            figures["sets"][one]["contenders"],
+            COLUMNS,
+        )
+        write_results(name or f"latency/{model}-{device}", figures, device=device)
+
+
+def measure(
+    model: ForcedModel,
+    documents: Documents,
+    contenders: Sequence[Contender],
+    floors: Floors,
+    repeat: int,
+    own_answers: bool = False,
+) -> Figures:
+    """Time contenders by turns, document by document, after a warm-up.
+
+    model (ForcedModel): The model.
+    documents (Documents): The documents.
+    contenders (Sequence[Contender]): The ways.
+    floors (Floors): Cost of the model, and what the device does at most.
+    repeat (int): Runs over each document; medians are taken.
+    own_answers (bool): As of `Entrant`.
+    RETURNS (Figures): One a contender.
+    """
+    entrants = [Entrant(one, model, documents, own_answers=own_answers) for one in contenders]
+    parts = [[i] for i in range(len(documents))]
+    # On a GPU each new size costs once (kernels chosen, graphs captured).
+    by_turns(entrants, parts if model.device.type == "cuda" else parts[:1], 1)
+    runs = by_turns(entrants, parts, repeat)
+    figures = figures_of(entrants, runs, len(documents), floors)
+    for one in figures.values():
+        one["documents"] = len(documents)
+    return figures
+
+
+if __name__ == "__main__":
+    typer.run(main)

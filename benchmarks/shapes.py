@@ -1,0 +1,89 @@
+"""Models to measure: random networks of a named shape, and the default base with an adapter."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from forced import ForcedModel
+from wasabi import msg
+
+from spacy_padellm.model.codec import Codec
+from spacy_padellm.model.network import language_model, load_codec
+from spacy_padellm.model.shim import CausalLMShim, ModelSettings
+from spacy_padellm.model.weights import resolve_weights
+
+BASE = "smollm2-135m"
+ADAPTER = "adapter"  # names the default base with the shipped adapter
+# Llama networks. The vocabulary is that of the default base's tokenizer, 49152 tokens: that of
+# SmolLM2-135M, and half as much again as Llama-2-7B's (2 % more weights).
+SHAPES: dict[str, dict[str, Any]] = {
+    "tiny": {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 4096,
+        "tie_word_embeddings": True,
+    },
+    "135m": {
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "max_position_embeddings": 8192,
+        "tie_word_embeddings": True,
+    },
+    "7b": {
+        "hidden_size": 4096,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 32,
+        "max_position_embeddings": 4096,
+        "tie_word_embeddings": False,
+    },
+}
+NAMES = (*SHAPES, ADAPTER)
+
+
+def load_model(name: str, device: str, adapter: Path = Path("assets/adapter")) -> ForcedModel:
+    """A model to measure, float32 on a CPU and bfloat16 on a GPU.
+
+    name (str): One of NAMES.
+    device (str): torch's name of the device.
+    adapter (Path): The adapter's folder.
+    RETURNS (ForcedModel): In evaluation mode, no script yet.
+    """
+    if name not in NAMES:
+        msg.fail(f"There is no model {name!r}", f"Known are {', '.join(NAMES)}.", exits=1)
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        msg.fail(f"torch sees no device {device!r}", "Give --device cpu.", exits=1)
+    if name == ADAPTER:
+        model = CausalLMShim(ModelSettings(BASE, str(adapter), device)).load()
+        return ForcedModel(model.network, model.codec, model.takes_paths)
+    return random_model(name, load_codec(resolve_weights(BASE).folder), device)
+
+
+def random_model(name: str, codec: Codec, device: str = "cpu", seed: int = 0) -> ForcedModel:
+    """A random network of a shape.
+
+    name (str): A key of SHAPES.
+    codec (Codec): The tokenizer; its size is the network's vocabulary.
+    device (str): torch's name of the device. The network is made there.
+    seed (int): Of the weights.
+    RETURNS (ForcedModel): In evaluation mode, float32 on a CPU and bfloat16 on a GPU.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    size = len(codec.tokenizer)
+    config = AutoConfig.for_model(
+        "llama", vocab_size=size, bos_token_id=None, eos_token_id=None, **SHAPES[name]
+    )
+    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    torch.manual_seed(seed)
+    with torch.device(device):
+        network = AutoModelForCausalLM.from_config(config, torch_dtype=dtype)
+    model = language_model(network.eval(), codec)
+    return ForcedModel(model.network, model.codec, model.takes_paths)

@@ -1,0 +1,182 @@
+"""Documents a second in large batches: every way of finding entities by turns in one process.
+
+python benchmarks/throughput.py ../shared/data --model 135m --device cuda
+python benchmarks/throughput.py ../shared/data --model adapter
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import decoders
+import torch
+import typer
+from comparison import Figures, Floors, by_turns, ceilings_line, figures_of, print_table
+from contenders import Contender, Entrant, able
+from documents import Documents, read_set
+from floor import cost_of, measure_ceilings
+from forced import ForcedModel, Work
+from results import write_results
+from shapes import ADAPTER, NAMES, load_model
+from spacy.language import Language
+from wasabi import msg
+
+from spacy_padellm.component import PadellmNER
+
+COLUMNS = (
+    ("docs/s", lambda one: f"{one['documents_per_s']:.2f}"),
+    ("passes", lambda one: str(one["passes"])),
+    ("floor, docs/s", lambda one: f"{one['documents'] / one['floor_seconds']:.1f}"),
+)
+AUTOREGRESSIVE = ("struct", "aug")
+
+
+def main(
+    data: Path = typer.Argument(..., help="Folder with NAME/test.jsonl"),
+    model: str = typer.Option("135m", help=f"One of {', '.join(NAMES)}"),
+    sets: list[str] = typer.Option(["conll03", "weibo"], "--set"),
+    documents: int = typer.Option(0, min=0, help="Of each set; 0 for 512 on a GPU, else 64"),
+    repeat: int = typer.Option(3, min=1, help="Runs of each contender"),
+    contender: list[str] = typer.Option([], help="Those to run; all if none is given"),
+    device: str = "cpu",
+    threads: int | None = typer.Option(None, min=1, help="Of torch; its own choice if not given"),
+    own_answers: bool = typer.Option(
+        False, help="With adapter: the parallel ways say what the model says, not gold"
+    ),
+    batch_size: int = typer.Option(0, min=0, help="Of nlp.pipe; 0 for all documents"),
+    config: Path = typer.Option(Path("configs/en_padellm.cfg"), help="Of the pipeline"),
+    name: str = typer.Option("", help="Of the results; throughput/MODEL-DEVICE if not given"),
+) -> None:
+    """Time all documents together; print a table, write results/throughput/*.json."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    limit = documents or (64 if device == "cpu" else 512)
+    shipped = model == ADAPTER
+    found = {one: read_set(data, one, limit, shipped=shipped) for one in sets}
+    measured = load_model(model, device)
+    contenders = able(measured.device, contender)
+    floors = Floors(cost_of(measured), measure_ceilings(measured.device, measured.base.dtype))
+    msg.info(f"{model} on {device}: {ceilings_line(floors.ceilings)}")
+    figures: dict[str, Any] = {
+        "model": model,
+        "answers": "own" if shipped and own_answers else "gold",
+        "repeat": repeat,
+        "threads": torch.get_num_threads(),
+        "ceilings": floors.ceilings.to_dict(),
+        "sets": {},
+    }
+    for one, part in found.items():
+        kept: dict[str, Any] = {
+            "documents": len(part),
+            "labels": len(part.labels),
+            "mentions": part.n_mentions,
+            "contenders": measure(
+                measured, part, contenders, floors, repeat, shipped and own_answers
+            ),
+        }
+        figures["sets"][one] = kept
+        print_table(f"{one}, {len(part)} documents together", kept["contenders"], COLUMNS)
+        if shipped:
+            nlp = decoders.pipeline(config, one)
+            size = batch_size or len(part)
+            kept["pipe_batch_size"] = size
+            kept["pipe"] = measure_pipe(nlp, measured, part, contenders, floors, repeat, size)
+            print_pipe(f"{one}, nlp.pipe, what the model itself says", kept["pipe"])
+        write_results(name or f"throughput/{model}-{device}", figures, device=device)
+
+
+def measure(
+    model: ForcedModel,
+    documents: Documents,
+    contenders: Sequence[Contender],
+    floors: Floors,
+    repeat: int,
+    own_answers: bool = False,
+) -> Figures:
+    """Time contenders by turns over all documents, after a warm-up.
+
+    model (ForcedModel): The model.
+    documents (Documents): The documents.
+    contenders (Sequence[Contender]): The ways.
+    floors (Floors): Cost of the model, and what the device does at most.
+    repeat (int): Runs; medians are taken.
+    own_answers (bool): As of `Entrant`.
+    RETURNS (Figures): One a contender.
+    """
+    entrants = [Entrant(one, model, documents, own_answers=own_answers) for one in contenders]
+    everything = list(range(len(documents)))
+    by_turns(entrants, [everything if model.device.type == "cuda" else everything[:2]], 1)
+    runs = by_turns(entrants, [everything], repeat)
+    figures = figures_of(entrants, runs, len(documents), floors)
+    for one in figures.values():
+        one["documents"] = len(documents)
+    return figures
+
+
+def measure_pipe(
+    nlp: Language,
+    model: ForcedModel,
+    documents: Documents,
+    contenders: Sequence[Contender],
+    floors: Floors,
+    repeat: int,
+    batch_size: int,
+) -> Figures:
+    """Time `nlp.pipe`, from texts to annotated documents, the decoders by turns after a warm-up.
+
+    nlp (Language): A pipeline with the model's base and adapter; it is given the model.
+    model (ForcedModel): The model. It says what it will, so the autoregressive ways, which it was
+        not trained for, are left out.
+    documents (Documents): The documents.
+    contenders (Sequence[Contender]): The ways.
+    floors (Floors): Cost of the model, and what the device does at most.
+    repeat (int): Runs; medians are taken.
+    batch_size (int): Documents that go through together.
+    RETURNS (Figures): One a contender.
+    """
+    ner = nlp.get_pipe("padellm_ner")
+    assert isinstance(ner, PadellmNER)
+    ner.shim._model = model
+    model.script = None
+    chosen = [one for one in contenders if not one.name.startswith(AUTOREGRESSIVE)]
+    takes: dict[str, list[float]] = {one.name: [] for one in chosen}
+    works: dict[str, Work] = {}
+    for turn in range(repeat + 1):
+        warming = turn == 0
+        texts = documents.texts[: 2 if warming and model.device.type == "cpu" else None]
+        for one in chosen:
+            model.work = works[one.name] = Work()
+            run = decoders.timed_run(nlp, one.decoder(), texts, batch_size)
+            if not warming:
+                takes[one.name].append(run.wall)
+    return {
+        name: {
+            "documents": len(documents),
+            "seconds": median(found),
+            "documents_per_s": len(documents) / median(found),
+            "passes": len(works[name].passes),
+            "floor_seconds": (floor := floors.cost.floor(works[name].passes, floors.ceilings)),
+            "share_of_floor": floor / median(found),
+        }
+        for name, found in takes.items()
+    }
+
+
+def print_pipe(title: str, figures: Figures) -> None:
+    """Print what `nlp.pipe` does in a second."""
+    rows = [
+        [
+            name,
+            *(cell(one) for _, cell in COLUMNS),
+            f"{100 * one['share_of_floor']:.1f} %",
+        ]
+        for name, one in figures.items()
+    ]
+    header = ["contender", *(head for head, _ in COLUMNS), "share of floor"]
+    msg.divider(title)
+    msg.table(rows, header=header, divider=True, aligns=["l", "r", "r", "r", "r"])
+
+
+if __name__ == "__main__":
+    typer.run(main)
