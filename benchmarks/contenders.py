@@ -27,7 +27,7 @@ from spacy_padellm.tree_builder import TreeBuilder
 PLAIN: dict[str, Any] = {
     "joint_starts": False,
     "constrained": False,
-    "drafts": None,
+    "drafts": 0,
     "graphs": False,
 }
 NEEDS_CUDA = frozenset(["graphs"])
@@ -85,14 +85,23 @@ def _levers_in_turn() -> Iterator[Contender]:
 STRUCT_GENERATE = "struct, generate"
 STRUCT = "struct"
 REPLICATED = "replicated"
-AGAINST = (STRUCT_GENERATE, STRUCT, REPLICATED)  # what ratios are to
+STRUCT_GRAPHS, REPLICATED_GRAPHS = "struct + graphs", "replicated + graphs"
+AGAINST = (
+    STRUCT_GENERATE,
+    STRUCT,
+    STRUCT_GRAPHS,
+    REPLICATED,
+    REPLICATED_GRAPHS,
+)  # what ratios are to
 CONTENDERS = (
     Contender(STRUCT_GENERATE, make_autoregressive_struct_decoder, generate=True),
     Contender("aug, generate", make_autoregressive_aug_decoder, generate=True),
     Contender(STRUCT, make_autoregressive_struct_decoder),
     Contender("aug", make_autoregressive_aug_decoder),
+    Contender(STRUCT_GRAPHS, make_autoregressive_struct_decoder, {"graphs": True}),
+    Contender("aug + graphs", make_autoregressive_aug_decoder, {"graphs": True}),
     Contender(REPLICATED, make_replicated_decoder),
-    Contender("replicated + graphs", make_replicated_decoder, {"graphs": True}),
+    Contender(REPLICATED_GRAPHS, make_replicated_decoder, {"graphs": True}),
     Contender("tree", make_tree_decoder),
     *_levers_in_turn(),
     Contender("tree + graphs", make_tree_decoder, {"graphs": True}),

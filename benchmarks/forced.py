@@ -16,6 +16,7 @@ import torch
 
 from spacy_padellm.model.codec import Codec
 from spacy_padellm.model.language_model import LanguageModel
+from spacy_padellm.model.prompt_rows import CachedRows, Feed, RecomputedRows
 from spacy_padellm.tree import COUNT, NO_TARGET, TRUNK, Ints, Paths, PromptTree
 
 FORCED = 1e4  # far above any logit, and float16 still holds it
@@ -76,9 +77,9 @@ class Script:
     def following(self, ids: Ints, query: Paths, wanted: Ints) -> tuple[Ints, Ints]:
         """What must follow in a pass under the mask rule.
 
-        ids (Ints): Token ids [rows, Q].
-        query (Paths): Their paths, arrays of shape [rows, Q].
-        wanted (Ints): Places in the flattened [rows * Q] [n].
+        ids (Ints): Token ids [tokens].
+        query (Paths): Their paths, arrays of shape [tokens].
+        wanted (Ints): Indices of the places [n].
         RETURNS (tuple[Ints, Ints]): Indices into `wanted` of the places that are told, and the
             token after each.
         """
@@ -139,20 +140,13 @@ class ForcedModel(LanguageModel):
         self.script: Script | None = None
         self.work = Work()
 
-    def logits(
-        self, ids: Ints, query: Paths, key: Paths, wanted: Any, *args: Any, **kwargs: Any
-    ) -> torch.Tensor:
-        """RETURNS (torch.Tensor): As of `LanguageModel`, those that are told overwritten."""
-        n_wanted = len(wanted)
-        self.work.passes.append((int((query.tree >= 0).sum()), n_wanted))
-        place = None
-        if self.script is not None:
-            script, places = self.script, torch.as_tensor(wanted)
-            place = self._place(
-                lambda: script.following(ids, query, places.cpu().numpy()), n_wanted
-            )
-        logits = super().logits(ids, query, key, wanted, *args, **kwargs)
-        return self._forced(logits, place)
+    def start_rows(
+        self, n_rows: int, capacity: int, graphs: bool = False
+    ) -> CachedRows | RecomputedRows:
+        """RETURNS (CachedRows | RecomputedRows): As of `LanguageModel`; what is told is said."""
+        if self.takes_paths:
+            return _ForcedRows(self, n_rows, capacity, graphs)
+        return super().start_rows(n_rows, capacity)
 
     def plain_logits(
         self, sequences: Sequence[Sequence[int] | Ints], where: Ints, ends: Ints
@@ -164,10 +158,10 @@ class ForcedModel(LanguageModel):
             script = self.script
             asked = zip(where, ends, strict=True)
             prompts = [np.asarray(sequences[i][: end + 1]) for i, end in asked]
-            place = self._place(lambda: script.following_prompts(prompts), len(where))
-        return self._forced(super().plain_logits(sequences, where, ends), place)
+            place = self.place(lambda: script.following_prompts(prompts), len(where))
+        return self.forced(super().plain_logits(sequences, where, ends), place)
 
-    def _place(
+    def place(
         self, look_up: Callable[[], tuple[Ints, Ints]], n_wanted: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
         start = time.perf_counter()
@@ -177,14 +171,31 @@ class ForcedModel(LanguageModel):
         self.work.forcing += time.perf_counter() - start
         return place
 
-    def _forced(
+    def forced(
         self, logits: torch.Tensor, place: tuple[torch.Tensor, torch.Tensor] | None
     ) -> torch.Tensor:
         if place is not None:
             start = time.perf_counter()
-            logits[place] = FORCED
+            with torch.inference_mode():
+                logits[place] = FORCED
             self.work.forcing += time.perf_counter() - start
         return logits
+
+
+class _ForcedRows(CachedRows):
+    """Rows whose logits are overwritten after each pass, outside of what a graph replays."""
+
+    def feed(self, feed: Feed) -> torch.Tensor:
+        """RETURNS (torch.Tensor): As of `CachedRows`, those that are told overwritten."""
+        model = self._model
+        assert isinstance(model, ForcedModel)
+        model.work.passes.append((len(feed.row), len(feed.wanted)))
+        place = None
+        if (script := model.script) is not None:
+            place = model.place(
+                lambda: script.following(feed.ids, feed.paths, feed.wanted), len(feed.wanted)
+            )
+        return model.forced(super().feed(feed), place)
 
 
 class Dictation:
