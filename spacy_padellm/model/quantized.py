@@ -1,0 +1,113 @@
+"""Linear layers in int8 for inference on a CPU: weights scaled by output, activations by token."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from .language_model import LanguageModel
+
+ENGINE = "fbgemm"
+
+
+def check_device(device: str) -> None:
+    """RAISES (ValueError): A device, or a build of torch, without these int8 layers."""
+    if device != "cpu":
+        raise ValueError(
+            f'quantize = "int8" is for a CPU, and the device is "{device}". Set device = "cpu" or '
+            "quantize = null in [components.padellm_ner.model]."
+        )
+    engines = torch.backends.quantized.supported_engines
+    if ENGINE not in engines:
+        raise ValueError(
+            f'quantize = "int8" needs {ENGINE}, which torch has for x86 CPUs; this torch has '
+            f"{', '.join(engines)}. Set quantize = null in [components.padellm_ner.model]."
+        )
+
+
+def quantize_model(model: LanguageModel) -> None:
+    """Fold any adapter in and replace all linear layers, the output layer too, by int8 ones.
+
+    The float weights of each are freed as soon as it is replaced. Embeddings, norms and attention
+    compute in float32.
+
+    model (LanguageModel): The model, probed already: int8 rounds too coarsely for the probe.
+    RAISES (ValueError): A network without linear layers.
+    """
+    network = model.base
+    if model.network is not network:
+        network = model.network.merge_and_unload(safe_merge=True)
+    network.requires_grad_(False)
+    if not _replace_linears(network):
+        raise ValueError(
+            f'Base model {model.config.model_type!r} has no linear layers that quantize = "int8" '
+            "knows. Set quantize = null in [components.padellm_ner.model]."
+        )
+    model.network = network.float().eval()
+
+
+class Int8Linear(torch.nn.Module):
+    """A linear layer with int8 weights, float32 at both ends.
+
+    Each token is scaled by its own largest activation and the products are summed up as integers,
+    so that a token's result is the same to the last bit whatever else is in the batch; torch's
+    `quantize_dynamic` has one scale for a whole batch.
+
+    weight (torch.Tensor): float [outputs, inputs].
+    bias (torch.Tensor | None): float [outputs].
+    """
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None = None):
+        super().__init__()
+        self.packed = _pack(weight.detach())
+        self.register_buffer("bias", None if bias is None else bias.detach().float())
+        # Without VNNI the products are added in pairs of 16 bits, which 8 bits would overflow.
+        self.largest = 127 if getattr(torch.cpu, "_is_vnni_supported", bool)() else 63
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """RETURNS (torch.Tensor): float32 [..., outputs] for [..., inputs]."""
+        scale = x.abs().amax(-1, keepdim=True).clamp_min_(1e-30).div_(self.largest)
+        y = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(
+            x / scale, 1.0, self.largest + 1, self.packed
+        ).mul_(scale)
+        return y if self.bias is None else y.add_(self.bias)
+
+
+def _replace_linears(network: Any) -> int:
+    from transformers.pytorch_utils import Conv1D  # gpt2's linear layers, transposed
+
+    replaced = 0
+    for parent in list(network.modules()):
+        for name, layer in list(parent.named_children()):
+            if type(layer) is torch.nn.Linear:
+                setattr(parent, name, Int8Linear(layer.weight, layer.bias))
+            elif type(layer) is Conv1D:
+                setattr(parent, name, Int8Linear(layer.weight.T, layer.bias))
+            else:
+                continue
+            replaced += 1
+    return replaced
+
+
+def _pack(weight: torch.Tensor) -> Any:
+    weight = weight.float()
+    scale = weight.abs().amax(1).clamp_min(1e-30).div(127)
+    rounded = (weight / scale[:, None]).round_().to(torch.int8)
+    zeros = torch.zeros(len(weight), dtype=torch.int64)
+    quantized = torch._make_per_channel_quantized_tensor(rounded, scale.double(), zeros, 0)
+    with _engine():
+        return torch.ops.quantized.linear_prepack(quantized, None)
+
+
+@contextlib.contextmanager
+def _engine() -> Iterator[None]:
+    before = torch.backends.quantized.engine
+    torch.backends.quantized.engine = ENGINE
+    try:
+        yield
+    finally:
+        torch.backends.quantized.engine = before
