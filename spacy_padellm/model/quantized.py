@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +9,7 @@ import torch
 if TYPE_CHECKING:
     from .language_model import LanguageModel
 
-ENGINE = "fbgemm"
+TINY = 1e-30  # in the place of a scale of 0
 
 
 def check_device(device: str) -> None:
@@ -21,11 +19,10 @@ def check_device(device: str) -> None:
             f'quantize = "int8" is for a CPU, and the device is "{device}". Set device = "cpu" or '
             "quantize = null in [components.padellm_ner.model]."
         )
-    engines = torch.backends.quantized.supported_engines
-    if ENGINE not in engines:
+    if not torch.backends.mkldnn.is_available():
         raise ValueError(
-            f'quantize = "int8" needs {ENGINE}, which torch has for x86 CPUs; this torch has '
-            f"{', '.join(engines)}. Set quantize = null in [components.padellm_ner.model]."
+            'quantize = "int8" needs a torch build with oneDNN, and this one has none. Set '
+            "quantize = null in [components.padellm_ner.model]."
         )
 
 
@@ -63,17 +60,28 @@ class Int8Linear(torch.nn.Module):
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None = None):
         super().__init__()
-        self.packed = _pack(weight.detach())
-        self.register_buffer("bias", None if bias is None else bias.detach().float())
-        # Without VNNI the products are added in pairs of 16 bits, which 8 bits would overflow.
-        self.largest = 127 if getattr(torch.cpu, "_is_vnni_supported", bool)() else 63
+        weight = weight.detach().float().contiguous()  # the kernels read bytes in their order
+        scale = weight.abs().amax(1).clamp_min(TINY).div(127)
+        rounded = (weight / scale[:, None]).round_().to(torch.int8)
+        self.packed = torch.ops.onednn.qlinear_prepack(rounded, None)
+        self.scale = scale
+        self.zero_point = torch.zeros(len(scale), dtype=torch.int32)
+        self.bias = None if bias is None else bias.detach().float()
+        # Without VNNI products are added in pairs of 16 bits, which would overflow with 8 bits.
+        self.largest = 127 if _has_vnni() else 63
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """RETURNS (torch.Tensor): float32 [..., outputs] for [..., inputs]."""
-        scale = x.abs().amax(-1, keepdim=True).clamp_min_(1e-30).div_(self.largest)
-        y = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(
-            x / scale, 1.0, self.largest + 1, self.packed
-        ).mul_(scale)
+        if not x.numel():
+            return x.new_zeros((*x.shape[:-1], len(self.scale)))
+        x = x.contiguous()
+        scale = x.abs().amax(-1, keepdim=True).clamp_min_(TINY).div_(self.largest)
+        middle = self.largest + 1  # the products are of unsigned and signed bytes
+        rounded = (x / scale).round_().to(torch.int8).view(torch.uint8).add_(middle)
+        y = torch.ops.onednn.qlinear_pointwise(
+            rounded, 1.0, middle, self.packed, self.scale, self.zero_point, None,
+            1.0, 0, torch.float32, "none", [], "",
+        ).mul_(scale)  # fmt: skip
         return y if self.bias is None else y.add_(self.bias)
 
 
@@ -93,21 +101,5 @@ def _replace_linears(network: Any) -> int:
     return replaced
 
 
-def _pack(weight: torch.Tensor) -> Any:
-    weight = weight.float()
-    scale = weight.abs().amax(1).clamp_min(1e-30).div(127)
-    rounded = (weight / scale[:, None]).round_().to(torch.int8)
-    zeros = torch.zeros(len(weight), dtype=torch.int64)
-    quantized = torch._make_per_channel_quantized_tensor(rounded, scale.double(), zeros, 0)
-    with _engine():
-        return torch.ops.quantized.linear_prepack(quantized, None)
-
-
-@contextlib.contextmanager
-def _engine() -> Iterator[None]:
-    before = torch.backends.quantized.engine
-    torch.backends.quantized.engine = ENGINE
-    try:
-        yield
-    finally:
-        torch.backends.quantized.engine = before
+def _has_vnni() -> bool:
+    return getattr(torch.cpu, "_is_vnni_supported", bool)()

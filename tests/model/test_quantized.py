@@ -1,11 +1,15 @@
 import copy
+import os
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 import spacy
 import srsly
 import torch
 import torch.nn.functional as F
-from pipelines import LORA, TEXTS, gold_examples
+from pipelines import LORA, ROOT, TEXTS, gold_examples
 
 from spacy_padellm.decoding.replicated import make_replicated_decoder
 from spacy_padellm.decoding.tree import make_tree_decoder
@@ -84,6 +88,15 @@ def test_rows_do_not_depend_on_one_another():
     assert torch.equal(together[:3], int8(x[:3]))
 
 
+def test_any_strides():
+    layer, x = linear(48, 64), torch.randn(5, 3, 64)
+    int8 = Int8Linear(layer.weight.T.contiguous().T, layer.bias)
+    expected = Int8Linear(layer.weight, layer.bias)(x)
+    assert torch.equal(int8(x), expected)
+    assert torch.equal(int8(x.transpose(0, 2).contiguous().transpose(0, 2)), expected)
+    assert torch.equal(int8(x.expand(2, 5, 3, 64))[1], expected)
+
+
 def test_products_do_not_overflow():
     """All activations and weights at their largest, of both signs."""
     int8 = Int8Linear(torch.ones(8, 1024))
@@ -99,10 +112,18 @@ def test_zeros_and_no_rows():
     assert int8(torch.ones(0, 16)).shape == (0, 8)
 
 
-def test_engine_of_others_stays():
-    before = torch.backends.quantized.engine
-    Int8Linear(torch.ones(8, 16))
-    assert torch.backends.quantized.engine == before
+@pytest.mark.parametrize("isa", ["AVX512_CORE", "AVX2", "SSE41"])
+def test_older_cpus(isa):
+    """oneDNN is held to an older CPU's instructions, which it reads once, as it starts."""
+    code = (
+        "import torch; from spacy_padellm.model import quantized; torch.manual_seed(0)\n"
+        "quantized._has_vnni = lambda: False\n"
+        "for x in (torch.ones(9, 512), -torch.ones(9, 512)):\n"
+        "    y = quantized.Int8Linear(torch.ones(8, 512))(x)\n"
+        "    torch.testing.assert_close(y, x[:, :8] * 512)\n"
+    )
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": isa}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, cwd=ROOT)
 
 
 # --- networks ---
@@ -112,7 +133,6 @@ def test_engine_of_others_stays():
 def test_networks(tiny_model, name):
     model = tiny_model(name)
     ids = [[5, 9, 30, 22, 7, 61]]
-    import numpy as np
 
     def logits():
         with torch.inference_mode():
@@ -229,7 +249,9 @@ def test_untaught(tiny_base, tmp_path, adapter):
     model = {"@architectures": "spacy-padellm.CausalLM.v1", "name": str(tiny_base)}
     model |= {"adapter": adapter, "device": "cpu", "quantize": "int8"}
     nlp = spacy.blank("en")
-    nlp.add_pipe("padellm_ner", config={"labels": ["person"], "model": model})
+    decoder = {"@misc": "spacy-padellm.tree_decoder.v1", "max_count": 2, "max_mention_tokens": 4}
+    config = {"labels": ["person"], "model": model, "decoder": decoder}
+    nlp.add_pipe("padellm_ner", config=config)
     found(nlp)
     nlp.to_disk(tmp_path / "saved")
     base = srsly.read_json(tmp_path / "saved" / "padellm_ner" / "model" / "base.json")
@@ -273,11 +295,8 @@ def test_loaded_model_stays_on_the_cpu(quick):
 
 
 def test_torch_without_the_kernels(monkeypatch):
-    monkeypatch.setattr(torch.backends.quantized, "_SupportedQEnginesProp", None, raising=False)
-    monkeypatch.setattr(
-        type(torch.backends.quantized), "supported_engines", ["qnnpack"], raising=False
-    )
-    with pytest.raises(ValueError, match="needs fbgemm.*qnnpack.*quantize = null"):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="needs a torch build with oneDNN.*quantize = null"):
         check_device("cpu")
 
 
@@ -286,12 +305,13 @@ def test_torch_without_the_kernels(monkeypatch):
 
 @pytest.fixture(scope="module")
 def int8_shim(real_model):
-    from conftest import ADAPTER
-
-    return CausalLMShim(ModelSettings("smollm2-135m", str(ADAPTER), "cpu", quantize="int8"))
+    return CausalLMShim(
+        ModelSettings("smollm2-135m", str(ROOT / "assets/adapter"), "cpu", quantize="int8")
+    )
 
 
 @pytest.mark.weights
+@pytest.mark.slow
 def test_shipped_model(int8_shim, real_model, real_builder, english):
     labels = ["person", "organisation", "location", "miscellaneous"]
     model, builder = int8_shim.load(), int8_shim.builder(english)
