@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import sys
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -9,6 +12,7 @@ import torch
 if TYPE_CHECKING:
     from .language_model import LanguageModel
 
+ROWS = 4096  # of a weight, rounded at once
 TINY = 1e-30  # in the place of a scale of 0
 
 
@@ -45,6 +49,7 @@ def quantize_model(model: LanguageModel) -> None:
             "knows. Set quantize = null in [components.padellm_ner.model]."
         )
     model.network = network.float().eval()
+    _give_back_memory()
 
 
 class Int8Linear(torch.nn.Module):
@@ -60,12 +65,9 @@ class Int8Linear(torch.nn.Module):
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None = None):
         super().__init__()
-        weight = weight.detach().float().contiguous()  # the kernels read bytes in their order
-        scale = weight.abs().amax(1).clamp_min(TINY).div(127)
-        rounded = (weight / scale[:, None]).round_().to(torch.int8)
+        rounded, self.scale = _rounded(weight.detach())
         self.packed = torch.ops.onednn.qlinear_prepack(rounded, None)
-        self.scale = scale
-        self.zero_point = torch.zeros(len(scale), dtype=torch.int32)
+        self.zero_point = torch.zeros(len(self.scale), dtype=torch.int32)
         self.bias = None if bias is None else bias.detach().float()
         # Without VNNI products are added in pairs of 16 bits, which would overflow with 8 bits.
         self.largest = 127 if _has_vnni() else 63
@@ -85,6 +87,15 @@ class Int8Linear(torch.nn.Module):
         return y if self.bias is None else y.add_(self.bias)
 
 
+def _rounded(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    parts, scales = [], []
+    for rows in weight.split(ROWS):  # an output layer in one piece would take its size twice over
+        scale = rows.float().abs().amax(1).clamp_min(TINY).div(127)
+        parts.append((rows / scale[:, None]).round_().to(torch.int8).contiguous())
+        scales.append(scale)
+    return torch.cat(parts), torch.cat(scales)
+
+
 def _replace_linears(network: Any) -> int:
     from transformers.pytorch_utils import Conv1D  # gpt2's linear layers, transposed
 
@@ -99,6 +110,13 @@ def _replace_linears(network: Any) -> int:
                 continue
             replaced += 1
     return replaced
+
+
+def _give_back_memory() -> None:
+    # glibc would keep the freed float weights for later, as much as 0.5 GB of the default base.
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _has_vnni() -> bool:
