@@ -57,7 +57,8 @@ class Int8Linear(torch.nn.Module):
 
     Each token is scaled by its own largest activation and the products are summed up as integers,
     so that a token's result is the same to the last bit whatever else is in the batch; torch's
-    `quantize_dynamic` has one scale for a whole batch.
+    `quantize_dynamic` has one scale for a whole batch. (A network as a whole is not as exact: what
+    attention gives differs in its last digits with the batch, which may tip a rounding.)
 
     weight (torch.Tensor): float [outputs, inputs].
     bias (torch.Tensor | None): float [outputs].
