@@ -87,14 +87,14 @@ def test_rows_of_one_prompt_are_told_too(toy_codec, documents):
 def test_a_pass_may_want_several_places_of_one_mention(forced_model, documents):
     from contenders import CONTENDERS, Entrant
 
-    from spacy_padellm.model.prompt_rows import CachedRows, feed_of
+    from spacy_padellm.model.prompt_rows import feed_of
 
     (tree,) = [one for one in CONTENDERS if one.name == "tree"]
     entrant = Entrant(tree, forced_model, documents)
     entrant.run([0])
     gold = entrant.decoder.gold_trees(entrant._builder, documents.golds[:1])[0]
     at = np.flatnonzero(gold.target >= 0)
-    rows = CachedRows(forced_model, 1, len(gold))
+    rows = forced_model.start_rows(1, len(gold))
     logits = rows.feed(feed_of([(0, gold.ids, gold.paths(0))], at))
     assert logits.argmax(-1).tolist() == gold.target[at].tolist()
 

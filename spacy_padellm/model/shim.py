@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from thinc.api import CupyOps, MPSOps, Optimizer, Shim, get_current_ops
+from thinc.api import Optimizer, Shim
 
 from ..prompts import Prompt
 from ..tree import PromptTree
 
 if TYPE_CHECKING:
-    import torch
-
     from ..tree_builder import TreeBuilder
     from .language_model import LanguageModel
     from .loss import Loss
@@ -27,6 +23,7 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "bfloat16", "float16")
 SAVES = ("adapter", "whole")
+QUANTIZE = ("int8",)
 
 
 @dataclass(frozen=True)
@@ -40,6 +37,7 @@ class ModelSettings:
         on a GPU computes in bfloat16 (autocast) unless this is "float32".
     save (str): What `to_disk` writes of a model with an adapter: "adapter" or "whole".
     compile (bool): Whether torch compiles the layers for training on a GPU.
+    quantize (str | None): "int8" for int8 linear layers on a CPU, without training; None for none.
     """
 
     name: str
@@ -48,6 +46,7 @@ class ModelSettings:
     dtype: str | None = None
     save: str = "adapter"
     compile: bool = False
+    quantize: str | None = None
 
 
 class CausalLMShim(Shim):
@@ -72,7 +71,7 @@ class CausalLMShim(Shim):
 
         RETURNS (LanguageModel): The model, the same one each time.
         RAISES (ValueError, OSError): A base or an adapter that can't be had; see `resolve_weights`
-            and `load_adapter`.
+            and `load_adapter`. A device that can't run what `quantize` asks for.
         """
         with self._lock:
             if self._model is None:
@@ -83,11 +82,15 @@ class CausalLMShim(Shim):
         import torch
 
         from .adapter import check_adapter_folder, check_base, load_adapter, new_adapter, read_base
+        from .device import checked_device, one_thread_in_forks, spacy_device
         from .network import language_model, load_codec, load_network
+        from .quantized import check_device
         from .weights import resolve_weights
 
-        _one_thread_in_forks()
-        device = _checked_device(self.settings.device or _spacy_device())
+        one_thread_in_forks()
+        device = checked_device(self.settings.device or spacy_device())
+        if self.settings.quantize is not None:
+            check_device(device.type)
         half = "float32" if device.type == "cpu" else "bfloat16"
         dtype = getattr(torch, self.settings.dtype or half)
         adapter = self.settings.adapter
@@ -107,7 +110,18 @@ class CausalLMShim(Shim):
         elif adapter is not None:
             check_base(read_base(Path(adapter)), weights, f"The adapter at {adapter}")
             network = load_adapter(network, Path(adapter))
-        return language_model(network, load_codec(weights.folder))
+        model = language_model(network, load_codec(weights.folder))
+        if self.settings.quantize is not None:
+            self._quantize(model, weights)
+        return model
+
+    def _quantize(self, model: LanguageModel, weights: Weights) -> None:
+        from .quantized import quantize_model
+        from .saved import SavedModel, has_adapter
+
+        if has_adapter(model):  # folded in and rounded it can't be saved any more
+            self._saved = SavedModel.of(model, weights)
+        quantize_model(model)
 
     def builder(self, prompt: Prompt) -> TreeBuilder:
         """RETURNS (TreeBuilder): What writes these prompts; the same one for the same words."""
@@ -128,6 +142,11 @@ class CausalLMShim(Shim):
         RETURNS (tuple[torch.Tensor, Callable[[torch.Tensor], None]]): float32 [targets], and a
             callback that takes the gradient with respect to them and adds up the parameters'.
         """
+        if is_train and self.settings.quantize is not None:
+            raise ValueError(
+                f'A model with quantize = "{self.settings.quantize}" can\'t be trained: its '
+                "weights are rounded. Set quantize = null in [components.padellm_ner.model]."
+            )
         model = self.load()
         if is_train:
             self._prepare_training(model)
@@ -191,8 +210,11 @@ class CausalLMShim(Shim):
                 "All weights of this model were trained: they don't fit one message. Save the "
                 "pipeline with to_disk."
             )
-        whole = self._saved is not None and self._saved.folder is not None
-        if self._model is not None and self._weights is not None and not whole:
+        kept = self._saved is not None and (
+            self._saved.folder is not None
+            or (self.settings.quantize is not None and self._saved.holds_weights)
+        )
+        if self._model is not None and self._weights is not None and not kept:
             return SavedModel.of(self._model, self._weights)
         if self._saved is not None:
             return self._saved
@@ -211,8 +233,8 @@ class CausalLMShim(Shim):
 
         from_whole = self._saved is not None and self._saved.folder is not None
         if self._trained_whole or (self.settings.save == "whole" and not from_whole):
-            model = self.load()
-            save_whole(model, cast("Weights", self._weights), Path(path))
+            exact = self if self.settings.quantize is None else self._unquantized()
+            save_whole(exact.load(), cast("Weights", exact._weights), Path(path))
         else:
             self.saved().to_folder(Path(path))
 
@@ -247,6 +269,11 @@ class CausalLMShim(Shim):
         untouched = self._model is None and self._saved is None
         return CausalLMShim(self.settings, None if untouched else self.saved())
 
+    def _unquantized(self) -> CausalLMShim:
+        copy = self.copy()
+        copy.settings = replace(self.settings, quantize=None)
+        return copy
+
     def __deepcopy__(self, memo: dict[int, Any]) -> CausalLMShim:
         return self.copy()
 
@@ -257,43 +284,14 @@ class CausalLMShim(Shim):
     def to_device(self, device_type: str, device_id: int) -> None:
         """Move the network, as thinc's `Model.to_gpu` and `to_cpu` ask for."""
         if self._model is not None:
-            device = device_type if device_type == "cpu" else f"cuda:{device_id}"
-            self._model.network.to("mps" if device_type == "mps" else device)
+            device = device_type if device_type in ("cpu", "mps") else f"cuda:{device_id}"
+            if self.settings.quantize is not None:
+                from .quantized import check_device
+
+                check_device(device)
+            self._model.network.to(device)
             self._loss = None
 
 
 def _no_gradients(gradient: Any) -> None:
     raise ValueError("This pass was not run for training (is_train = False): it has no gradients.")
-
-
-def _spacy_device() -> str:
-    ops = get_current_ops()
-    if isinstance(ops, CupyOps):
-        return f"cuda:{ops.device_id}"
-    return "mps" if isinstance(ops, MPSOps) else "cpu"
-
-
-def _checked_device(name: str) -> torch.device:
-    import torch
-
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(
-            f'device must be a name that torch knows, such as "cpu" or "cuda", not {name!r}.'
-        ) from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"device is {name!r}, and torch sees {torch.cuda.device_count()} CUDA devices. Use "
-            '"cpu", or install a torch build for your GPU.'
-        )
-    return device
-
-
-@cache
-def _one_thread_in_forks() -> None:
-    import torch
-
-    # torch's thread pool does not survive a fork: with more than one thread the child would hang.
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))

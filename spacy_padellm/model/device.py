@@ -1,0 +1,44 @@
+"""Which device a model runs on, and what torch needs there."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+import torch
+from thinc.api import CupyOps, MPSOps, get_current_ops
+
+
+def spacy_device() -> str:
+    """RETURNS (str): torch's name of the device that spaCy was told to use."""
+    ops = get_current_ops()
+    if isinstance(ops, CupyOps):
+        return f"cuda:{ops.device_id}"
+    return "mps" if isinstance(ops, MPSOps) else "cpu"
+
+
+def checked_device(name: str) -> torch.device:
+    """RETURNS (torch.device): The device of a name.
+
+    RAISES (ValueError): A name that torch does not know, a GPU that is not there.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(
+            f'device must be a name that torch knows, such as "cpu" or "cuda", not {name!r}.'
+        ) from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device is {name!r}, and torch sees {torch.cuda.device_count()} CUDA devices. Use "
+            '"cpu", or install a torch build for your GPU.'
+        )
+    return device
+
+
+@cache
+def one_thread_in_forks() -> None:
+    """Let processes forked from this one compute with one thread."""
+    # torch's thread pool does not survive a fork: with more than one thread the child would hang.
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
