@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn.functional import pad
-from torch.nn.utils.rnn import pad_sequence
 
 from ..tree import Ints
 from .lattice import AFTER, FAR, START, Lattice
@@ -55,21 +54,36 @@ class Constraint:
     def __init__(self, documents: Sequence[Lattice], end_id: int, device: torch.device):
         self._documents = documents
         self._device = device
-        n_bytes = max(len(one.is_end) for one in documents)
-        self._start, self._after, self._trash = n_bytes, n_bytes + 1, n_bytes + 2
-        owns = [np.unique(one.token, return_inverse=True) for one in documents]
-        self._n_own = max(len(own) for own, _ in owns) + 1
-        self._src = self._columns([self._nodes(one.src) for one in documents], self._trash)
-        self._dst = self._columns([self._nodes(one.dst) for one in documents], self._trash)
-        self._need = self._columns([one.need for one in documents], FAR)
-        self._token = self._columns([one.token for one in documents], NOWHERE)
-        self._own = self._columns([number.ravel() + 1 for _, number in owns], self._n_own)
-        self._tokens = self._columns([np.append(end_id, own) for own, _ in owns], end_id)
-        self._opening = self._columns([one.token[: len(one.place)] for one in documents], end_id)
-        is_end = pad_sequence([torch.from_numpy(one.is_end) for one in documents], batch_first=True)
-        self._is_end = pad(is_end, (0, 3)).to(device)
+        sizes, n_opening, n_bytes = (
+            np.array([len(getattr(one, name)) for one in documents])
+            for name in ("src", "place", "is_end")
+        )
+        self._start = int(n_bytes.max())
+        self._after, self._trash = self._start + 1, self._start + 2
+        src, dst, need, token, is_end = (
+            np.concatenate([getattr(one, name) for one in documents])
+            for name in ("src", "dst", "need", "token", "is_end")
+        )
+        document = np.repeat(np.arange(len(documents)), sizes)
+        edge = np.arange(len(src)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        # A document's own tokens, numbered from 1.
+        vocabulary = int(token.max(initial=0)) + 1
+        own, number = np.unique(document * vocabulary + token, return_inverse=True)
+        n_own = np.bincount(own // vocabulary, minlength=len(documents))
+        number = number.ravel() + 1 - (np.cumsum(n_own) - n_own)[document]
+        self._n_own = int(n_own.max(initial=0)) + 1
+        self._src = self._columns(self._nodes(src), sizes, self._trash)
+        self._dst = self._columns(self._nodes(dst), sizes, self._trash)
+        self._need = self._columns(need, sizes, FAR)
+        self._token = self._columns(token, sizes, NOWHERE)
+        self._own = self._columns(number, sizes, self._n_own)
+        self._opening = self._columns(token[edge < n_opening[document]], n_opening, end_id)
+        tokens = self._columns(own % vocabulary, n_own, end_id)
+        self._tokens = pad(tokens, (1, 0), value=end_id)
+        self._is_end = pad(self._columns(is_end, n_bytes, False), (0, 3))
         self._document = np.zeros(0, dtype=np.int64)
-        self._reached = torch.zeros(0, n_bytes + 3, dtype=torch.bool, device=device)
+        n_nodes = self._is_end.shape[1]
+        self._reached = torch.zeros(0, n_nodes, dtype=torch.bool, device=device)
 
     def add(self, documents: Ints) -> Ints:
         """Mentions that begin.
@@ -216,9 +230,15 @@ class Constraint:
         known = np.where(nodes == START, self._start, nodes)
         return np.where(nodes == AFTER, self._after, known)
 
-    def _columns(self, parts: Sequence[Ints], padding: int) -> torch.Tensor:
-        tensors = [torch.from_numpy(np.asarray(part, dtype=np.int64)) for part in parts]
-        return pad_sequence(tensors, batch_first=True, padding_value=padding).to(self._device)
+    def _columns(self, values: NDArray[Any], sizes: Ints, padding: int) -> torch.Tensor:
+        """RETURNS (torch.Tensor): A row a document: its values, then padding."""
+        width = int(sizes.max())
+        first = np.cumsum(sizes) - sizes
+        dtype = bool if values.dtype == bool else np.int64
+        table = np.full(len(sizes) * width, padding, dtype=dtype)
+        shift = np.repeat(np.arange(len(sizes)) * width - first, sizes)
+        table[np.arange(len(values)) + shift] = values
+        return self._tensor(table.reshape(len(sizes), width))
 
-    def _tensor(self, values: Ints) -> torch.Tensor:
+    def _tensor(self, values: NDArray[Any]) -> torch.Tensor:
         return torch.from_numpy(values).to(self._device)

@@ -73,7 +73,7 @@ class Decoder(ABC):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"The decoder's {name} must be an integer from 1, not {value!r}.")
         drafts = self.drafts
-        if drafts is not None and (isinstance(drafts, bool) or not 0 <= drafts == int(drafts)):
+        if drafts is not None and (type(drafts) is not int or drafts < 0):
             raise ValueError(
                 f"The decoder's drafts must be null or an integer from 0, not {drafts!r}."
             )

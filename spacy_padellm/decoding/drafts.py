@@ -30,23 +30,21 @@ class TextDrafts:
         self._size, self._offset = sizes, np.cumsum(sizes) - sizes
         n = int(sizes.sum())
         self._sink = n  # where no token leads on
-        n_starts = [len(one.place) for one in lattices]
-        inner = [one.src >= 0 for one in lattices]
-        at = np.repeat(self._offset, [int(one.sum()) for one in inner])
-        pairs = list(zip(lattices, inner, strict=True))
-        src = np.concatenate([one.src[kept] for one, kept in pairs]) + at
-        dst = np.concatenate([one.dst[kept] for one, kept in pairs]) + at
-        token = np.concatenate([one.token[kept] for one, kept in pairs])
+        self._n_starts = [len(one.place) for one in lattices]
+        src, dst, token = (
+            np.concatenate([getattr(one, name) for one in lattices])
+            for name in ("src", "dst", "token")
+        )
+        inner = np.flatnonzero(src >= 0)
+        at = np.repeat(self._offset, [len(one.src) for one in lattices])[inner]
+        src, dst, token = src[inner] + at, dst[inner] + at, token[inner]
         self._next = np.full(n + 1, self._sink)
         self._token = np.full(n + 1, NO_DRAFT)
         longest = np.flatnonzero(np.append(src[1:] != src[:-1], True)) if len(src) else src
         self._next[src[longest]], self._token[src[longest]] = dst[longest], token[longest]
         if len(src):
             self._prefer_own_tokens(src, dst, token, ids, pieces)
-        self._n_starts = n_starts
-        self._bounds = [
-            np.cumsum(np.append(0, pieces.sizes[one])) - len(pieces.prefix) for one in ids
-        ]
+        self._ids, self._pieces = ids, pieces
 
     def _prefer_own_tokens(
         self, src: Ints, dst: Ints, token: Ints, ids: Sequence[Ints], pieces: TokenBytes
@@ -88,7 +86,8 @@ class TextDrafts:
         most (int): Most tokens of a draft, at least one.
         RETURNS (Ints): The tokens; NO_DRAFT behind a draft's end [mentions, most].
         """
-        lattice, bounds = self._lattices[tree], self._bounds[tree]
+        lattice, sizes = self._lattices[tree], self._pieces.sizes[self._ids[tree]]
+        bounds = np.cumsum(np.append(0, sizes)) - len(self._pieces.prefix)
         found = np.full((len(tokens), most), NO_DRAFT)
         n_starts = self._n_starts[tree]
         at = np.searchsorted(lattice.place, bounds[tokens])
