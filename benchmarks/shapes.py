@@ -8,8 +8,9 @@ from forced import ForcedModel
 from wasabi import msg
 
 from spacy_padellm.model.codec import Codec
+from spacy_padellm.model.model_settings import ModelSettings
 from spacy_padellm.model.network import language_model, load_codec
-from spacy_padellm.model.shim import CausalLMShim, ModelSettings
+from spacy_padellm.model.shim import CausalLMShim
 from spacy_padellm.model.weights import resolve_weights
 
 BASE = "smollm2-135m"

@@ -200,7 +200,7 @@ class PadellmNER(Learner):
         if not docs:
             return []
         self._require_labels()
-        model = self.shim.load()
+        model = self.shim.for_decoding()
         texts, tokens = [doc.text for doc in docs], [token_bounds(doc) for doc in docs]
         return self.decoder(model, self._builder(), texts, self.labels, tokens)
 

@@ -151,7 +151,8 @@ def toy_builder(toy_codec, english):
 @pytest.fixture(scope="session")
 def real_model():
     """The default base with the shipped adapter, float32 on the CPU. Not to be changed."""
-    from spacy_padellm.model.shim import CausalLMShim, ModelSettings
+    from spacy_padellm.model.model_settings import ModelSettings
+    from spacy_padellm.model.shim import CausalLMShim
 
     return CausalLMShim(ModelSettings("smollm2-135m", str(ADAPTER), "cpu", "float32")).load()
 

@@ -55,7 +55,7 @@ def merge(pipeline: str | Path, output: Path, dtype: str | None = None) -> list[
     import spacy
 
     from ..checkpoint import write_checkpoint
-    from ..model.shim import DTYPES
+    from ..model.model_settings import DTYPES
 
     if dtype is not None and dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}.")

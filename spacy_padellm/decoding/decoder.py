@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 CPU_BATCH_TOKENS = 2048
 GPU_BATCH_TOKENS = 32768
 # Below so many tokens a pass takes as long as it takes to read the weights, or to launch it.
-CPU_PASS_TOKENS = 32
+CPU_PASS_TOKENS = 128
 GPU_PASS_TOKENS = 1024
 MOST_DRAFTS = 8
 

@@ -11,7 +11,8 @@ from thinc.types import Floats1d
 
 from ..tree import PromptTree
 from .adapter import check_adapter_setting
-from .shim import DTYPES, QUANTIZE, SAVES, CausalLMShim, ModelSettings
+from .model_settings import DTYPES, QUANTIZE, SAVES, ModelSettings
+from .shim import CausalLMShim
 
 
 def build_causal_lm(

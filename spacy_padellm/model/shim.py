@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +13,7 @@ from thinc.api import Optimizer, Shim
 
 from ..prompts import Prompt
 from ..tree import PromptTree
+from .model_settings import ModelSettings
 
 if TYPE_CHECKING:
     from ..tree_builder import TreeBuilder
@@ -20,33 +21,6 @@ if TYPE_CHECKING:
     from .loss import Loss
     from .saved import SavedModel
     from .weights import Weights
-
-DTYPES = ("float32", "bfloat16", "float16")
-SAVES = ("adapter", "whole")
-QUANTIZE = ("int8",)
-
-
-@dataclass(frozen=True)
-class ModelSettings:
-    """What the config says of the model.
-
-    name (str): Default base, folder, GGUF file or hub name.
-    adapter (str | dict | None): Folder of a peft adapter, LoRA's parameters for a new one, or None.
-    device (str | None): torch's name of a device; None follows spaCy (`prefer_gpu`).
-    dtype (str | None): Of the weights; None is float32 on a CPU and bfloat16 elsewhere. Training
-        on a GPU computes in bfloat16 (autocast) unless this is "float32".
-    save (str): What `to_disk` writes of a model with an adapter: "adapter" or "whole".
-    compile (bool): Whether torch compiles the layers for training on a GPU.
-    quantize (str | None): "int8" for int8 linear layers on a CPU, without training; None for none.
-    """
-
-    name: str
-    adapter: str | dict[str, Any] | None = None
-    device: str | None = None
-    dtype: str | None = None
-    save: str = "adapter"
-    compile: bool = False
-    quantize: str | None = None
 
 
 class CausalLMShim(Shim):
@@ -64,6 +38,7 @@ class CausalLMShim(Shim):
         self._loss: Loss | None = None
         self._builder: tuple[Prompt, TreeBuilder] | None = None
         self._trained_whole = False
+        self._folded = False
         self._lock = threading.Lock()
 
     def load(self) -> LanguageModel:
@@ -77,6 +52,28 @@ class CausalLMShim(Shim):
             if self._model is None:
                 self._model = self._load()
             return self._model
+
+    def for_decoding(self) -> LanguageModel:
+        """The model with its adapter folded into the weights: the same answers, fewer operations.
+        A model that has been trained since it was loaded stays as it is, as it may go on.
+
+        RETURNS (LanguageModel): The model, the same one each time.
+        """
+        from .saved import has_adapter
+
+        model = self.load()
+        with self._lock:
+            if not self._folded and self._loss is None and has_adapter(model):
+                model.network.merge_adapter()
+                self._folded = True
+        return model
+
+    def _unfold(self) -> None:
+        """Load again what was folded: taken back by arithmetic, the base would be another one."""
+        from .saved import SavedModel
+
+        if self._folded and self._model is not None and self._weights is not None:
+            self._take(SavedModel.of(self._model, self._weights))
 
     def _load(self) -> LanguageModel:
         import torch
@@ -147,6 +144,7 @@ class CausalLMShim(Shim):
                 f'A model with quantize = "{self.settings.quantize}" can\'t be trained: its '
                 "weights are rounded. Set quantize = null in [components.padellm_ner.model]."
             )
+        self._unfold()
         model = self.load()
         if is_train:
             self._prepare_training(model)
@@ -233,7 +231,7 @@ class CausalLMShim(Shim):
 
         from_whole = self._saved is not None and self._saved.folder is not None
         if self._trained_whole or (self.settings.save == "whole" and not from_whole):
-            exact = self if self.settings.quantize is None else self._unquantized()
+            exact = self._exact() if self.settings.quantize or self._folded else self
             save_whole(exact.load(), cast("Weights", exact._weights), Path(path))
         else:
             self.saved().to_folder(Path(path))
@@ -261,7 +259,7 @@ class CausalLMShim(Shim):
     def _take(self, saved: SavedModel) -> CausalLMShim:
         self._saved, self._model, self._weights = saved, None, None
         self._optimizer, self._loss, self._builder = None, None, None
-        self._trained_whole = False
+        self._trained_whole = self._folded = False
         return self
 
     def copy(self) -> CausalLMShim:
@@ -269,7 +267,8 @@ class CausalLMShim(Shim):
         untouched = self._model is None and self._saved is None
         return CausalLMShim(self.settings, None if untouched else self.saved())
 
-    def _unquantized(self) -> CausalLMShim:
+    def _exact(self) -> CausalLMShim:
+        """RETURNS (CausalLMShim): A shim whose weights are neither rounded nor folded."""
         copy = self.copy()
         copy.settings = replace(self.settings, quantize=None)
         return copy

@@ -80,7 +80,8 @@ def test_all_weights_cost_more_than_an_adapter():
 def test_estimate_of_what_backward_keeps_is_near_what_autograd_keeps(dropout):
     import torch
 
-    from spacy_padellm.model.shim import CausalLMShim, ModelSettings
+    from spacy_padellm.model.model_settings import ModelSettings
+    from spacy_padellm.model.shim import CausalLMShim
     from spacy_padellm.prompts import make_prompt
     from spacy_padellm.tree_builder import TreeBuilder
 

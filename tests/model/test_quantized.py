@@ -14,8 +14,9 @@ from pipelines import LORA, ROOT, TEXTS, gold_examples
 from spacy_padellm.decoding.replicated import make_replicated_decoder
 from spacy_padellm.decoding.tree import make_tree_decoder
 from spacy_padellm.model.architecture import build_causal_lm
+from spacy_padellm.model.model_settings import ModelSettings
 from spacy_padellm.model.quantized import Int8Linear, check_device, quantize_model
-from spacy_padellm.model.shim import CausalLMShim, ModelSettings
+from spacy_padellm.model.shim import CausalLMShim
 
 pytest_plugins = ["pipeline_fixtures"]
 INT8 = {"components.padellm_ner.model.quantize": "int8"}

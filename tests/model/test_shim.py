@@ -11,8 +11,9 @@ from thinc.api import SGD, Adam
 
 from spacy_padellm.model.adapter import new_adapter, save_adapter
 from spacy_padellm.model.architecture import build_causal_lm
+from spacy_padellm.model.model_settings import ModelSettings
 from spacy_padellm.model.network import load_network
-from spacy_padellm.model.shim import CausalLMShim, ModelSettings
+from spacy_padellm.model.shim import CausalLMShim
 from spacy_padellm.model.weights import resolve_weights
 from spacy_padellm.prompts import make_prompt
 from spacy_padellm.tree_builder import TreeBuilder
