@@ -95,8 +95,9 @@ def measure(
     """
     entrants = [Entrant(one, model, documents, own_answers=own_answers) for one in contenders]
     parts = [[i] for i in range(len(documents))]
-    # On a GPU each new size costs once (kernels chosen, graphs captured).
-    by_turns(entrants, parts if model.device.type == "cuda" else parts[:1], 1)
+    # On a GPU each new size costs twice (kernels chosen, graphs captured).
+    on_gpu = model.device.type == "cuda"
+    by_turns(entrants, parts if on_gpu else parts[:1], 2 if on_gpu else 1)
     runs = by_turns(entrants, parts, repeat)
     figures = figures_of(entrants, runs, len(documents), floors)
     for one in figures.values():

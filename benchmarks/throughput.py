@@ -106,7 +106,8 @@ def measure(
     """
     entrants = [Entrant(one, model, documents, own_answers=own_answers) for one in contenders]
     everything = list(range(len(documents)))
-    by_turns(entrants, [everything if model.device.type == "cuda" else everything[:2]], 1)
+    on_gpu = model.device.type == "cuda"
+    by_turns(entrants, [everything if on_gpu else everything[:2]], 2 if on_gpu else 1)
     runs = by_turns(entrants, [everything], repeat)
     figures = figures_of(entrants, runs, len(documents), floors)
     for one in figures.values():

@@ -16,11 +16,12 @@ from .shapes import rounded_up
 if TYPE_CHECKING:
     from .language_model import LanguageModel
 
-MOST_GRAPHS = 64
-MOST_MEMORIES = 4
+MOST_GRAPHS = 256
+MOST_SLOTS = 1 << 16  # of all memories together
 MOST_TOKENS = 16384  # of a captured pass: a larger one takes longer than its launches
 CAPTURE_AT = 2  # the use of a shape that captures it; one that comes once is not worth it
 SLOTS = 64  # capacities are multiples of so many slots
+LEAST = 8  # tokens of a row, and wanted logits: fewer cost the same
 
 
 class _Captured(NamedTuple):
@@ -66,15 +67,24 @@ class StepGraphs:
         shape = rounded_up(n_rows), SLOTS * rounded_up(-(-capacity // SLOTS))
         memory = self._memories.get(shape)
         if memory is None:
-            while len(self._memories) >= MOST_MEMORIES:
-                gone, _ = self._memories.popitem(last=False)
-                for key in [key for key in self._captured if key[:2] == gone]:
-                    del self._captured[key]
+            self._make_room(shape[0] * shape[1])
             memory = self._memories[shape] = RowMemory(self._model, *shape)
         else:
             memory.clear()
         self._memories.move_to_end(shape)
         return memory
+
+    def _make_room(self, n_slots: int) -> None:
+        """Let go of the memories that were not used for longest, and of their graphs."""
+        while self._memories and n_slots + self.n_slots > MOST_SLOTS:
+            gone, _ = self._memories.popitem(last=False)
+            for key in [key for key in self._captured if key[:2] == gone]:
+                del self._captured[key]
+
+    @property
+    def n_slots(self) -> int:
+        """RETURNS (int): Slots of all memories."""
+        return sum(rows * slots for rows, slots in self._memories)
 
     def run(self, memory: RowMemory, tokens: Ints, wanted: Ints) -> torch.Tensor:
         """One pass; `RowMemory.run` with all slots in use.
@@ -84,19 +94,20 @@ class StepGraphs:
         wanted (Ints): [n].
         RETURNS (torch.Tensor): [n, vocabulary]; the next pass of this shape writes there again.
         """
-        length, n_wanted = rounded_up(tokens.shape[2]), rounded_up(len(wanted))
-        padded = self._padding(memory.shape[0], length)
+        length, n_wanted = _rounded(tokens.shape[2]), _rounded(len(wanted))
+        n_rows, slots = memory.shape
+        if n_rows * length > MOST_TOKENS:
+            length, n_wanted = tokens.shape[2], len(wanted)
+        padded = self._padding(n_rows, length)
         padded[:, : tokens.shape[1], : tokens.shape[2]] = tokens
         row, column = np.divmod(wanted, tokens.shape[2])
         places = np.zeros(n_wanted, dtype=np.int64)
         places[: len(wanted)] = row * length + column
-        key = (*memory.shape, length, n_wanted)
+        key = (n_rows, slots, length, n_wanted)
         self._seen[key] += 1
         captured = self._captured.get(key)
         if captured is None:
-            few = padded[0].size <= MOST_TOKENS
-            if not few or self._seen[key] < CAPTURE_AT:
-                slots = memory.shape[1]
+            if n_rows * length > MOST_TOKENS or self._seen[key] < CAPTURE_AT:
                 on_device = self._model.tensor(padded), self._model.tensor(places)
                 return memory.run(*on_device, slots)[: len(wanted)]
             captured = self._capture(memory, key)
@@ -104,7 +115,7 @@ class StepGraphs:
         captured.tokens.copy_(self._host(padded), non_blocking=True)
         captured.wanted.copy_(self._host(places), non_blocking=True)
         if captured.graph is None:
-            captured.logits.copy_(memory.run(captured.tokens, captured.wanted, memory.shape[1]))
+            captured.logits.copy_(memory.run(captured.tokens, captured.wanted, slots))
         else:
             captured.graph.replay()
         return captured.logits[: len(wanted)]
@@ -127,7 +138,7 @@ class StepGraphs:
                 for _ in range(2):
                     memory.run(tokens, wanted, slots)
             torch.cuda.current_stream(device).wait_stream(stream)
-            if self._pool is None:
+            if not self._captured:  # without graphs a pool is given back
                 self._pool = torch.cuda.graph_pool_handle()
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, pool=self._pool):
@@ -161,3 +172,11 @@ class StepGraphs:
     def _host(self, values: Ints) -> torch.Tensor:
         tensor = torch.from_numpy(values)
         return tensor.pin_memory() if self._model.device.type == "cuda" else tensor
+
+
+def _rounded(number: int) -> int:
+    """RETURNS (int): The next of 8, 12, 16, 24, 32, 48, …: two an octave."""
+    size = LEAST
+    while size < number:
+        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
+    return size
