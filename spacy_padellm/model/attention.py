@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ..tree import Paths, visible
+from . import packed_attention
 
 # Models whose attention can't be told by a mask and position ids alone: ALiBi, recurrence, windows
 # or chunks built inside the model. A short probe can't see a window, so these go by name.
@@ -49,8 +50,9 @@ def attention_mask(config: Any, query: Paths, key: Paths, dtype: torch.dtype) ->
     query (Paths): Tensors of shape [rows, Q].
     key (Paths): Tensors of shape [rows, K].
     dtype (torch.dtype): The network's dtype, for eager attention, which adds the mask.
-    RETURNS (torch.Tensor | dict[str, torch.Tensor]): [rows, 1, Q, K], booleans for sdpa, else 0
-        and the dtype's least value; one for each type of layer where types differ.
+    RETURNS (torch.Tensor | dict[str, torch.Tensor]): [rows, 1, Q, K], booleans for sdpa, packed for
+        packed attention, else 0 and the dtype's least value; one for each type of layer where types
+        differ.
     """
     full = visible(query, key)[:, None]
     window = getattr(config, "sliding_window", None)
@@ -70,6 +72,8 @@ def attention_mask(config: Any, query: Paths, key: Paths, dtype: torch.dtype) ->
 
 
 def _as_attention_wants(config: Any, mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    if config._attn_implementation == packed_attention.NAME:
+        return packed_attention.packed(mask, packed_attention.n_groups(config))
     if config._attn_implementation == "sdpa":
         return mask
     least = torch.finfo(dtype).min

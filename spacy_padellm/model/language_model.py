@@ -15,6 +15,7 @@ from ..tree import NO_TARGET, Ints, Paths, PromptTree, lay_out, pack
 from .attention import attention_mask
 from .cache import SlotCache
 from .codec import Codec
+from .packed_attention import use_packed_attention
 from .prompt_rows import CachedRows, RecomputedRows
 from .step_graphs import StepGraphs
 
@@ -34,6 +35,7 @@ class LanguageModel:
         self.network = network
         self.codec = codec
         self.takes_paths = takes_paths
+        use_packed_attention(self.base)
         # The hook of one pass must not fire in another's; replayed passes share their memory.
         self.lock = threading.RLock()
 

@@ -133,7 +133,7 @@ def test_sizes_are_rounded_up_to_few():
 
 
 def test_large_passes_are_neither_padded_nor_captured(model, toy_builder, monkeypatch):
-    monkeypatch.setattr(step_graphs, "MOST_TOKENS", 8)
+    monkeypatch.setattr(step_graphs, "MOST_TOKENS", 4)
     expected = decode(model, toy_builder, graphs=False)
     for _ in range(2):
         assert agree(decode(model, toy_builder, graphs=True), expected)
