@@ -62,7 +62,7 @@ def load_model(name: str, device: str, adapter: Path = Path("assets/adapter")) -
     if device.startswith("cuda") and not torch.cuda.is_available():
         msg.fail(f"torch sees no device {device!r}", "Give --device cpu.", exits=1)
     if name == ADAPTER:
-        model = CausalLMShim(ModelSettings(BASE, str(adapter), device)).load()
+        model = CausalLMShim(ModelSettings(BASE, str(adapter), device)).for_decoding()
         return ForcedModel(model.network, model.codec, model.takes_paths)
     return random_model(name, load_codec(resolve_weights(BASE).folder), device)
 

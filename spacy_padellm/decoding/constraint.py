@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import pad
 
+from ..model.transfer import on_device
 from ..tree import Ints
 from .lattice import AFTER, FAR, START, Lattice
 from .logits import LOGIT_ROWS, in_float32
@@ -114,9 +115,12 @@ class Constraint:
         """
         size = max(1, CELLS // max(1, self._src.shape[1] * rows.shape[1]))
         total = torch.cat([part.logsumexp(-1) for part in in_float32(logits)])
-        columns = (mentions, self._document[mentions], left, rows, drafts)
-        parts = zip(*(self._tensor(column).split(size) for column in columns), strict=True)
-        found = torch.cat([self._choose(logits, total, *part) for part in parts])
+        alone = np.stack([mentions, self._document[mentions], left], axis=1)
+        asked = self._tensor(np.concatenate([alone, rows, drafts], axis=1))
+        widths = [1, 1, 1, rows.shape[1], drafts.shape[1]]
+        found = torch.cat(
+            [self._choose(logits, total, *part.split(widths, 1)) for part in asked.split(size)]
+        )
         # One copy from the device: float64 holds every token exactly.
         said = found.cpu().numpy()
         n = rows.shape[1]
@@ -136,15 +140,16 @@ class Constraint:
     ) -> torch.Tensor:
         """RETURNS (torch.Tensor): float64 [mentions, 3 * steps + 2]: the parts of Chosen."""
         n, n_steps = rows.shape
+        mentions, document = mentions[:, 0], document[:, 0]
         states = [self._reached[mentions]]
         src, dst, token = self._src[document], self._dst[document], self._token[document]
         need = self._need[document]
         for step in range(n_steps - 1):
-            live = states[-1].gather(1, src) & (need < left[:, None] - step)
+            live = states[-1].gather(1, src) & (need < left - step)
             states.append(self._moved(states[-1], dst, live & (token == drafts[:, step, None])))
         reached = torch.stack(states, 1)  # [mentions, steps, nodes]
         steps = torch.arange(n_steps, device=self._device)
-        room = left[:, None] - steps
+        room = left - steps
         live = reached.gather(2, src[:, None].expand(-1, n_steps, -1))
         live &= need[:, None] < room[:, :, None]
         own = self._own[document][:, None].expand(-1, n_steps, -1)
@@ -241,4 +246,4 @@ class Constraint:
         return self._tensor(table.reshape(len(sizes), width))
 
     def _tensor(self, values: NDArray[Any]) -> torch.Tensor:
-        return torch.from_numpy(values).to(self._device)
+        return on_device(values, self._device)

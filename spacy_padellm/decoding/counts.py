@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..model.codec import Codec
 from ..model.pieces import Pieces
+from ..model.transfer import on_device
 from ..tree import COUNT, TRUNK, Ints, PromptTree
 from .bounds import Bounds
 from .logits import in_float32
@@ -65,7 +66,7 @@ class CountBranches:
         """
         if not len(which):
             return
-        symbols = torch.tensor([*codec.digit_ids, codec.end_id], device=logits.device)
+        symbols = on_device(np.array([*codec.digit_ids, codec.end_id]), logits.device)
         logprobs = torch.cat(
             [part[:, symbols] - part.logsumexp(-1, keepdim=True) for part in in_float32(logits)]
         ).cpu()

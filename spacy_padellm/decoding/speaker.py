@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..model.codec import one_line
+from ..model.transfer import on_device
 from ..spans import Mention
 from ..tree import Ints, PromptTree
 from ..tree_builder import TreeBuilder
@@ -204,7 +205,7 @@ class Speaker:
     def _say(self, which: Ints, logits: torch.Tensor, rows: Ints, drafts: Ints) -> Ints:
         """RETURNS (Ints): Steps that each mention took [mentions]."""
         if not self._constrained(self._bounds):
-            at = torch.from_numpy(rows[:, 0]).to(logits.device)
+            at = on_device(rows[:, 0].copy(), logits.device)
             tokens, logprobs = likeliest(logits[at])
             self.mentions.say(which, np.array(tokens), np.array(logprobs))
             return np.ones(len(which), dtype=np.int64)
@@ -238,7 +239,7 @@ class Speaker:
         if not groups:
             return begun
         asked = np.concatenate(groups)
-        at = torch.from_numpy(rows[asked]).to(logits.device)
+        at = on_device(rows[asked], logits.device)
         logprobs = self._texts.openings(which[asked], logits[at])
         entered: list[int] = []
         nodes: list[Ints] = []

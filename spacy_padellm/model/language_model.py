@@ -18,6 +18,7 @@ from .codec import Codec
 from .packed_attention import use_packed_attention
 from .prompt_rows import CachedRows, RecomputedRows
 from .step_graphs import StepGraphs
+from .transfer import on_device
 
 ROW_TOKENS = 512  # attention grows with the row's length, padding with the number of rows
 
@@ -65,7 +66,7 @@ class LanguageModel:
 
     def tensor(self, values: Ints) -> torch.Tensor:
         """RETURNS (torch.Tensor): The values on the network's device."""
-        return torch.from_numpy(values).to(self.device)
+        return on_device(values, self.device)
 
     @cached_property
     def step_graphs(self) -> StepGraphs:

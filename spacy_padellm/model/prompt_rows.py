@@ -87,7 +87,7 @@ class CachedRows:
             if used > self._memory.shape[1]:
                 self._move(np.arange(len(self._used)), 2 * self._memory.shape[1])
             if self._graphs is not None:
-                return self._graphs.run(self._memory, tokens, wanted)
+                return self._graphs.run(self._memory, tokens, wanted, used)
             return self._memory.run(self._model.tensor(tokens), self._model.tensor(wanted), used)
 
     def hide(self, tokens: Ints) -> None:

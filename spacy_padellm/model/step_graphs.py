@@ -86,39 +86,49 @@ class StepGraphs:
         """RETURNS (int): Slots of all memories."""
         return sum(rows * slots for rows, slots in self._memories)
 
-    def run(self, memory: RowMemory, tokens: Ints, wanted: Ints) -> torch.Tensor:
-        """One pass; `RowMemory.run` with all slots in use.
+    def run(self, memory: RowMemory, tokens: Ints, wanted: Ints, used: int) -> torch.Tensor:
+        """One pass; as `RowMemory.run`, but over all slots where it is of a captured shape.
 
         memory (RowMemory): Of `memory`.
         tokens (Ints): [7, rows, length].
         wanted (Ints): [n].
+        used (int): Slots in use.
         RETURNS (torch.Tensor): [n, vocabulary]; the next pass of this shape writes there again.
         """
+        tensor = self._model.tensor
         length, n_wanted = _rounded(tokens.shape[2]), _rounded(len(wanted))
         n_rows, slots = memory.shape
         if n_rows * length > MOST_TOKENS:
-            length, n_wanted = tokens.shape[2], len(wanted)
-        padded = self._padding(n_rows, length)
-        padded[:, : tokens.shape[1], : tokens.shape[2]] = tokens
-        row, column = np.divmod(wanted, tokens.shape[2])
-        places = np.zeros(n_wanted, dtype=np.int64)
-        places[: len(wanted)] = row * length + column
+            padded, places = self._padded(tokens, wanted, n_rows, tokens.shape[2], len(wanted))
+            return memory.run(tensor(padded), tensor(places), used)
+        padded, places = self._padded(tokens, wanted, n_rows, length, n_wanted)
         key = (n_rows, slots, length, n_wanted)
         self._seen[key] += 1
         captured = self._captured.get(key)
         if captured is None:
-            if n_rows * length > MOST_TOKENS or self._seen[key] < CAPTURE_AT:
-                on_device = self._model.tensor(padded), self._model.tensor(places)
-                return memory.run(*on_device, slots)[: len(wanted)]
+            if self._seen[key] < CAPTURE_AT:
+                return memory.run(tensor(padded), tensor(places), slots)[: len(wanted)]
             captured = self._capture(memory, key)
         self._captured.move_to_end(key)
-        captured.tokens.copy_(self._host(padded), non_blocking=True)
-        captured.wanted.copy_(self._host(places), non_blocking=True)
+        captured.tokens.copy_(tensor(padded))
+        captured.wanted.copy_(tensor(places))
         if captured.graph is None:
             captured.logits.copy_(memory.run(captured.tokens, captured.wanted, slots))
         else:
             captured.graph.replay()
         return captured.logits[: len(wanted)]
+
+    def _padded(
+        self, tokens: Ints, wanted: Ints, n_rows: int, length: int, n_wanted: int
+    ) -> tuple[Ints, Ints]:
+        """RETURNS (tuple[Ints, Ints]): Tokens [7, n_rows, length], and wanted places among these
+        [n_wanted]."""
+        padded = self._padding(n_rows, length)
+        padded[:, : tokens.shape[1], : tokens.shape[2]] = tokens
+        row, column = np.divmod(wanted, tokens.shape[2])
+        places = np.zeros(n_wanted, dtype=np.int64)
+        places[: len(wanted)] = row * length + column
+        return padded, places
 
     def _capture(self, memory: RowMemory, key: tuple[int, ...]) -> _Captured:
         n_rows, slots, length, n_wanted = key
@@ -168,10 +178,6 @@ class StepGraphs:
         tokens[1 + TREE] = PADDING
         tokens[6] = BIN
         return tokens
-
-    def _host(self, values: Ints) -> torch.Tensor:
-        tensor = torch.from_numpy(values)
-        return tensor.pin_memory() if self._model.device.type == "cuda" else tensor
 
 
 def _rounded(number: int) -> int:
