@@ -10,6 +10,7 @@ from .debug_data import OVERRIDES, debug_data_cli
 from .download import download_cli
 from .evaluate import evaluate_cli
 from .merge import merge_cli
+from .tune import tune_cli
 
 app = typer.Typer(
     name="padellm",
@@ -21,6 +22,7 @@ app.command("convert")(convert_cli)
 app.command("debug-data", context_settings=OVERRIDES)(debug_data_cli)
 app.command("evaluate")(evaluate_cli)
 app.command("merge")(merge_cli)
+app.command("tune")(tune_cli)
 
 
 @app.callback()

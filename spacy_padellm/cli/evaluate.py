@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.training import Example
 
+    from ..component import PadellmNER
     from ..evaluation import Evaluation
 
 
@@ -93,12 +94,27 @@ def run(
     RAISES (OSError): No such pipeline, base or data.
     RAISES (ValueError): No gold documents, no such component or GPU, or a document too long.
     """
+    from ..evaluation import evaluate
+    from ..model.progress import progress_bar
+
+    nlp, ner, examples = load(pipeline, data, gpu_id, component)
+    with progress_bar(len(examples), "docs", "Evaluating", progress=True) as bar:
+        return evaluate(nlp, ner, examples, batch_size=batch_size, progress=bar.update)
+
+
+def load(
+    pipeline: str | Path, data: Path, gpu_id: int = -1, component: str | None = None
+) -> tuple[Language, PadellmNER, list[Example]]:
+    """Load a pipeline and gold documents; arguments and errors are those of `run`.
+
+    RETURNS (tuple[Language, PadellmNER, list[Example]]): The pipeline, its component, and the
+        documents.
+    """
     from spacy.util import load_model
     from thinc.api import require_gpu
     from thinc.compat import has_cupy
 
-    from ..evaluation import evaluate, find_component
-    from ..model.progress import progress_bar
+    from ..evaluation import find_component
 
     if not data.exists():
         raise FileNotFoundError(f"There is no {data}. Give a .spacy file or a folder of them.")
@@ -108,9 +124,7 @@ def run(
     ner = find_component(nlp, component)
     if gpu_id >= 0:  # without CuPy too, and whatever device the config names
         ner.shim.settings = replace(ner.shim.settings, device=f"cuda:{gpu_id}")
-    examples = read_examples(data, nlp)
-    with progress_bar(len(examples), "docs", "Evaluating", progress=True) as bar:
-        return evaluate(nlp, ner, examples, batch_size=batch_size, progress=bar.update)
+    return nlp, ner, read_examples(data, nlp)
 
 
 def read_examples(data: Path, nlp: Language) -> list[Example]:

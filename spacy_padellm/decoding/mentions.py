@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model.codec import Codec
+from ..model.pieces import Pieces
 from ..spans import Mention
 from ..tree import TRUNK, Ints, PromptTree
 from .bounds import Bounds
@@ -80,6 +81,20 @@ class MentionBranches:
     def last(self, which: Ints) -> Ints:
         """RETURNS (Ints): The token that each has said last."""
         return self.ids[which, self.n_said[which] - 1]
+
+    def last_tokens(self, which: Ints, row_of: Ints, drafts: Ints) -> Pieces:
+        """Feed the last tokens of mentions.
+
+        which (Ints): Open mentions.
+        row_of (Ints): The row of each tree.
+        drafts (Ints): Tokens that each may say next [mentions, steps].
+        RETURNS (Pieces): A token each and its draft, at the positions after those before.
+        """
+        tree, position = self.tree[which], self.position[which]
+        self.position[which] += 1
+        last = self.last(which)[:, None]
+        label, index = self.label[which], self.index[which]
+        return Pieces(row_of[tree], tree, label, index, position, last, drafts)
 
     def say(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -56,11 +57,9 @@ class TreeDecoder(Decoder):
         begins = say_first_digits(rows, runs, counts, counts.last, texts, builder, labels, bounds)
 
         speaker = Speaker(trees, passages, builder, bounds, model.device, begins)
-        while True:
-            numbers, speaking = counts.open, speaker.mentions.open
-            if not len(numbers) and not len(speaking):
-                break
-            _step(model, builder, rows, row_of, counts, numbers, speaker, speaking, bounds)
+        step = _Step(builder, rows, row_of, counts, speaker, bounds)
+        while step():
+            pass
         return [
             Prediction(tuple(said), tuple(mentions))
             for said, mentions in zip(counts.said(trees), speaker.finish(), strict=True)
@@ -73,67 +72,54 @@ class TreeDecoder(Decoder):
 make_tree_decoder = decoder_factory(TreeDecoder)
 
 
-def _step(
-    model: LanguageModel,
-    builder: TreeBuilder,
-    rows: PromptRows,
-    row_of: Ints,
-    counts: CountBranches,
-    numbers: Ints,
-    speaker: Speaker,
-    speaking: Ints,
-    bounds: Bounds,
-) -> None:
-    """One pass: the last tokens of mentions with drafts, the last digits of numbers, and the heads
-    of as many mentions as these may ask for."""
-    asking = counts.tree[numbers]
-    digits = counts.last_digits(numbers, row_of[asking], asking, model.codec)
-    of, index = counts.heads(numbers, bounds)
-    tree, label = counts.tree[of], counts.label[of]
-    openings = speaker.opening_drafts(tree, label, index)
-    heads = Pieces(
-        row_of[tree],
-        tree,
-        label,
-        index,
-        counts.position[of],
-        builder.mention_heads(index),
-        openings,
-    )
-    drafts = speaker.drafts(speaking)
-    said = _mentions(row_of, speaker, speaking, drafts)
-    feed, (_, head_rows, said_rows) = feed_of_pieces([digits, heads, said])
-    logits = rows.feed(feed)
+@dataclass
+class _Step:
+    """One pass after the first: the last digits of numbers, the heads of as many mentions as these
+    may ask for, the last tokens of mentions that speak; drafts behind heads and tokens."""
 
-    counts.take(numbers, logits[: len(numbers)], model.codec, bounds)
-    # Where a number goes on its heads were asked too early: no mention begins.
-    asked = np.flatnonzero(~counts.is_open[of])
-    behind_heads = np.zeros(len(of), dtype=np.int64)
-    if len(asked):
-        first = heads.position[asked] + heads.n_base[asked]
-        paths = (tree[asked], label[asked], index[asked])
-        n_steps = speaker.begin(*paths, first, logits, head_rows[asked], openings[asked])
-        behind_heads[asked] = heads.n_base[asked] + n_steps - 1
-    behind_said = said.n_base
-    if len(speaking):
-        behind_said = behind_said + speaker.go_on(speaking, logits, said_rows, drafts) - 1
-    # Nobody may see what was fed too early, or as a draft and not chosen.
-    unseen = [digits.behind(digits.n_base), heads.behind(behind_heads), said.behind(behind_said)]
-    rows.hide(np.flatnonzero(np.concatenate(unseen)))
+    builder: TreeBuilder
+    rows: PromptRows
+    row_of: Ints
+    counts: CountBranches
+    speaker: Speaker
+    bounds: Bounds
 
+    def __call__(self) -> bool:
+        """RETURNS (bool): False, and nothing done, where all has been said."""
+        counts, speaker, codec = self.counts, self.speaker, self.builder.codec
+        numbers, speaking = counts.open, speaker.mentions.open
+        if not len(numbers) and not len(speaking):
+            return False
+        asking = counts.tree[numbers]
+        digits = counts.last_digits(numbers, self.row_of[asking], asking, codec)
+        of, index = counts.heads(numbers, self.bounds)
+        tree, label = counts.tree[of], counts.label[of]
+        openings = speaker.opening_drafts(tree, label, index)
+        bases = self.builder.mention_heads(index)
+        row, position = self.row_of[tree], counts.position[of]
+        heads = Pieces(row, tree, label, index, position, bases, openings)
+        drafts = speaker.drafts(speaking)
+        said = speaker.mentions.last_tokens(speaking, self.row_of, drafts)
+        feed, (_, head_rows, said_rows) = feed_of_pieces([digits, heads, said])
+        logits = self.rows.feed(feed)
 
-def _mentions(row_of: Ints, speaker: Speaker, speaking: Ints, drafts: Ints) -> Pieces:
-    """The last token of each open mention, and its draft."""
-    mentions = speaker.mentions
-    tree, position = mentions.tree[speaking], mentions.position[speaking]
-    mentions.position[speaking] += 1
-    last = mentions.last(speaking)[:, None]
-    return Pieces(
-        row_of[tree],
-        tree,
-        mentions.label[speaking],
-        mentions.index[speaking],
-        position,
-        last,
-        drafts,
-    )
+        counts.take(numbers, logits[: len(numbers)], codec, self.bounds)
+        # Where a number goes on its heads were asked too early: no mention begins.
+        asked = np.flatnonzero(~counts.is_open[of])
+        behind_heads = np.zeros(len(of), dtype=np.int64)
+        if len(asked):
+            first = position[asked] + heads.n_base[asked]
+            paths = (tree[asked], label[asked], index[asked])
+            n_steps = speaker.begin(*paths, first, logits, head_rows[asked], openings[asked])
+            behind_heads[asked] = heads.n_base[asked] + n_steps - 1
+        behind_said = said.n_base
+        if len(speaking):
+            behind_said = behind_said + speaker.go_on(speaking, logits, said_rows, drafts) - 1
+        # Nobody may see what was fed too early, or as a draft and not chosen.
+        unseen = [
+            digits.behind(digits.n_base),
+            heads.behind(behind_heads),
+            said.behind(behind_said),
+        ]
+        self.rows.hide(np.flatnonzero(np.concatenate(unseen)))
+        return True

@@ -1,0 +1,125 @@
+"""Every faster way of decoding against the plain one: the same spans on real weights?
+
+python benchmarks/agreement.py ../shared/data
+python benchmarks/agreement.py ../shared/data --device cuda --documents 500
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import spacy
+import typer
+from corpora import read_lines
+from results import write_results
+from tqdm import tqdm
+from wasabi import msg
+
+from spacy_padellm.decoding.prediction import Prediction
+from spacy_padellm.decoding.tree import TreeDecoder
+from spacy_padellm.model.codec import one_line
+from spacy_padellm.model.model_settings import ModelSettings
+from spacy_padellm.model.shim import CausalLMShim
+from spacy_padellm.occurrences import token_bounds
+from spacy_padellm.prompts import make_prompt
+
+SETS = ("conll03", "wnut17", "wikigold", "btc", "sec_filings")
+LABELS = ("person", "organisation", "location", "miscellaneous")
+PLAIN: dict[str, Any] = {"drafts": 0, "graphs": False}
+WAYS: dict[str, dict[str, Any]] = {
+    "drafts as shipped": {"graphs": False},
+    "1 draft": {"drafts": 1, "graphs": False},
+    "8 drafts": {"drafts": 8, "graphs": False},
+    "8 drafts, small batches": {"drafts": 8, "graphs": False, "batch_tokens": 256},
+    "8 drafts, passes of fixed shapes": {"drafts": 8, "graphs": True},
+    "one by one, as shipped": {"batch_tokens": 1},
+}
+
+
+def main(
+    data: Path,
+    documents: int = typer.Option(500, min=1, help="Of all sets together"),
+    device: str = "cpu",
+    dtype: str = typer.Option("", help="Of the weights; by device if not given"),
+    ways: list[str] = typer.Option([], "--way", help="Those to compare; all if none is given"),
+    adapter: Path = Path("assets/adapter"),
+) -> None:
+    """Count documents with the same counts and spans; print them, write results/agreement.json."""
+    nlp = spacy.blank("en")
+    texts = list(read_texts(data, documents))
+    shim = CausalLMShim(ModelSettings("smollm2-135m", str(adapter), device, dtype or None))
+    model, builder = shim.for_decoding(), shim.builder(make_prompt("en"))
+    bounds = [token_bounds(nlp.make_doc(text)) for text in texts]
+
+    def decode(settings: dict[str, Any]) -> list[Prediction]:
+        return TreeDecoder(**settings)(model, builder, texts, LABELS, bounds)
+
+    expected = decode(PLAIN)
+    said = [what(one) for one in expected]
+    figures: dict[str, Any] = {
+        "documents": len(texts),
+        "mentions": sum(len(one.mentions) for one in expected),
+        "outside_text": outside(texts, expected),
+        "plain": asdict(TreeDecoder(**PLAIN)),
+        "ways": {},
+    }
+    for name in tqdm(ways or WAYS, desc="Ways"):
+        found = decode(WAYS[name])
+        differing = [
+            {"text": text, "plain": one, "here": other, "margin": margin(plain, here)}
+            for text, one, other, plain, here in zip(
+                texts, said, map(what, found), expected, found, strict=True
+            )
+            if one != other
+        ]
+        figures["ways"][name] = {
+            "settings": WAYS[name],
+            "agreeing": len(texts) - len(differing),
+            "outside_text": outside(texts, found),
+            "differing": differing,
+        }
+    write_results(f"agreement-{device}", figures, device=device)
+    rows = [
+        (name, f"{one['agreeing']} of {len(texts)}", one["outside_text"])
+        for name, one in figures["ways"].items()
+    ]
+    msg.table(rows, header=("way", "the same", "mentions outside the text"), divider=True)
+
+
+def read_texts(data: Path, n: int) -> Iterator[str]:
+    """YIELDS (str): Texts of the test sets, as many of each, from all over it."""
+    share = -(-n // len(SETS))
+    found = []
+    for name in SETS:
+        texts = [record["text"] for record in read_lines(data / name / "test.jsonl")]
+        found.append(texts[:: max(1, len(texts) // share)][:share])
+    yield from list(chain.from_iterable(zip(*found, strict=False)))[:n]
+
+
+def what(prediction: Prediction) -> list[Any]:
+    """RETURNS (list): Counts, and mentions with their places."""
+    counts = [(one.label, one.number) for one in prediction.counts]
+    mentions = [(one.label, one.index, one.text, one.places) for one in prediction.mentions]
+    return [counts, mentions]
+
+
+def outside(texts: list[str], predictions: list[Prediction]) -> int:
+    """RETURNS (int): Mentions that are no strings of their texts."""
+    return sum(
+        mention.text not in one_line(text)
+        for text, one in zip(texts, predictions, strict=True)
+        for mention in one.mentions
+    )
+
+
+def margin(one: Prediction, other: Prediction) -> float | None:
+    """RETURNS (float | None): By how much the log-probabilities of the first mentions that differ
+    do; None where counts do."""
+    pairs = zip(one.mentions, other.mentions, strict=False)
+    return next((abs(a.logprob - b.logprob) for a, b in pairs if a.text != b.text), None)
+
+
+if __name__ == "__main__":
+    typer.run(main)
