@@ -87,6 +87,7 @@ def print_trials(trials: list[Trial], found: Trial, measure: str) -> None:
     from ..tuning import best
 
     rows = []
+    measures = [f"{way}_{kind}" for way in ("padellm", "ents") for kind in "prf"]
     for slack in dict.fromkeys(trial.count_slack for trial in trials):
         own = [trial for trial in trials if trial.count_slack == slack]
         first, highest = own[0], best(own, measure)

@@ -67,8 +67,8 @@ def test_the_pipeline_with_the_best_settings(taught_folder, gold, tmp_path, monk
     chosen = max(tried, key=lambda one: one["scores"]["padellm_f"])
     assert f"threshold = {chosen['threshold']}" in said
     ner = ner_of(spacy.load(output))
-    assert ner.decoder.count_slack == chosen["count_slack"] == 0.3
-    assert ner.cfg["threshold"] == chosen["threshold"]
+    assert ner.decoder.count_slack == 0.3 == pytest.approx(chosen["count_slack"])
+    assert ner.cfg["threshold"] == pytest.approx(chosen["threshold"])
     code, said = tune_by_command(taught_folder, gold, "--output", output)
     assert code == 1
     assert "There is something at" in said
