@@ -92,9 +92,7 @@ def print_trials(trials: list[Trial], found: Trial, measure: str) -> None:
         own = [trial for trial in trials if trial.count_slack == slack]
         first, highest = own[0], best(own, measure)
         for one in (first,) if highest is first else (first, highest):
-            scores = [
-                percent(one.scores[f"{way}_{k}"]) for way in ("padellm", "ents") for k in "prf"
-            ]
+            scores = [percent(one.scores[name]) for name in measures]
             rows.append((_shown(slack), one.threshold, *scores))
     header = ["count_slack", "threshold", *(f"padellm {k}" for k in "PRF")]
     msg.table(rows, header=[*header, *(f"ents {k}" for k in "PRF")], aligns=("r",) * 8)
