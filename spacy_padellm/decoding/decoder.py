@@ -148,6 +148,7 @@ class Decoder(ABC):
             except Exception as error:
                 if len(batch) == 1 or not is_out_of_memory(error):
                     raise
+                model.give_back_memory()
                 logger.debug("%d documents don't fit the GPU's memory: trying halves", len(batch))
                 waiting[:0] = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
                 continue

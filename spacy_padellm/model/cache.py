@@ -79,6 +79,11 @@ class SlotCache(Cache):
         for buffer, copy in zip(ours, theirs, strict=True):
             copy[: len(rows), :, :used] = buffer[rows, :, :used]
 
+    @property
+    def n_bytes(self) -> int:
+        """RETURNS (int): Bytes of all buffers."""
+        return sum(buffer.nbytes for buffer in (*self._keys, *self._values))
+
     def clear(self) -> None:
         """Forget everything."""
         self.used = 0

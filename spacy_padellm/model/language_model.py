@@ -73,6 +73,11 @@ class LanguageModel:
         """RETURNS (StepGraphs): The captured passes of this model."""
         return StepGraphs(self)
 
+    def give_back_memory(self) -> None:
+        """Forget captured passes and what they keep."""
+        if "step_graphs" in vars(self):
+            self.step_graphs.drop()
+
     def start_rows(
         self, n_rows: int, capacity: int, graphs: bool = False
     ) -> CachedRows | RecomputedRows:

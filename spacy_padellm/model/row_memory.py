@@ -37,6 +37,12 @@ class RowMemory:
         """RETURNS (tuple[int, int]): Rows and slots."""
         return self.paths.shape[1], self.paths.shape[2]
 
+    @property
+    def n_bytes(self) -> int:
+        """RETURNS (int): Bytes of keys, values and paths; keys and values come with the first
+        pass."""
+        return self.cache.n_bytes + self.paths.nbytes
+
     def clear(self) -> None:
         """Forget everything."""
         self.cache.clear()

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from .language_model import LanguageModel
 
 MOST_GRAPHS = 256
-MOST_SLOTS = 1 << 16  # of all memories together
+MOST_BYTES = 1 << 30  # of all memories together; on a GPU a share of what it has
+GPU_SHARE = 0.25
 MOST_TOKENS = 16384  # of a captured pass: a larger one takes longer than its launches
 CAPTURE_AT = 2  # the use of a shape that captures it; one that comes once is not worth it
 SLOTS = 64  # capacities are multiples of so many slots
@@ -51,6 +52,7 @@ class StepGraphs:
         self._owners = [(one._parameters, name) for one in modules for name in one._parameters]
         self._adapted = next((one for one in modules if hasattr(one, "active_adapters")), None)
         self._weights: object = None
+        self._slot_bytes = 0
         self._pool: Any = None
 
     def __len__(self) -> int:
@@ -76,15 +78,22 @@ class StepGraphs:
 
     def _make_room(self, n_slots: int) -> None:
         """Let go of the memories that were not used for longest, and of their graphs."""
-        while self._memories and n_slots + self.n_slots > MOST_SLOTS:
+        held = [(memory.n_bytes, rows * slots) for (rows, slots), memory in self._memories.items()]
+        for n_bytes, slots in held:
+            self._slot_bytes = max(self._slot_bytes, n_bytes // slots)
+        most = MOST_BYTES
+        if self._model.device.type == "cuda":
+            total = torch.cuda.get_device_properties(self._model.device).total_memory
+            most = int(GPU_SHARE * total)
+        while self._memories and self.n_bytes + n_slots * self._slot_bytes > most:
             gone, _ = self._memories.popitem(last=False)
             for key in [key for key in self._captured if key[:2] == gone]:
                 del self._captured[key]
 
     @property
-    def n_slots(self) -> int:
-        """RETURNS (int): Slots of all memories."""
-        return sum(rows * slots for rows, slots in self._memories)
+    def n_bytes(self) -> int:
+        """RETURNS (int): Bytes of all memories."""
+        return sum(memory.n_bytes for memory in self._memories.values())
 
     def run(self, memory: RowMemory, tokens: Ints, wanted: Ints, used: int) -> torch.Tensor:
         """One pass; as `RowMemory.run`, but over all slots where it is of a captured shape.
