@@ -53,16 +53,16 @@ class Speaker:
         begins: Sequence[NDArray[np.floating]] | None = None,
     ):
         codec = builder.codec
+        self._bounds = bounds
         wanted = bounds.constrained or bounds.joint_starts
         self._pieces = builder.token_bytes if wanted else None
         ends = [codec.end_id]
-        if not self._constrained(bounds):
+        if not self._constrained:
             ends += [codec.tokenizer.eos_token_id]
         self.mentions = MentionBranches(bounds, [end for end in ends if end is not None])
         self._trees = trees
         self._passages = passages
         self._builder = builder
-        self._bounds = bounds
         self._device = device
         self._begins = begins
         self._node = np.zeros(0, dtype=np.int64)
@@ -157,7 +157,7 @@ class Speaker:
         known."""
         mentions = self.mentions
         ended = np.flatnonzero(mentions.ended & (mentions.n_said > 0))
-        if self._constrained(self._bounds) and len(ended):
+        if self._constrained and len(ended):
             assert self._pieces is not None
             for i, found in zip(ended.tolist(), self._texts.ends(ended), strict=True):
                 tree = mentions.tree[i]
@@ -172,12 +172,13 @@ class Speaker:
                 mentions.texts[i] = one_line(text[slice(*places[0])])
         return mentions.said(self._trees, self._builder.codec)
 
-    def _constrained(self, bounds: Bounds) -> bool:
-        return bounds.constrained and self._pieces is not None
+    @property
+    def _constrained(self) -> bool:
+        return self._bounds.constrained and self._pieces is not None
 
     def _most(self, n_mentions: int) -> int:
         """RETURNS (int): Draft tokens for each of so many mentions."""
-        if not n_mentions or not self._constrained(self._bounds):
+        if not n_mentions or not self._constrained:
             return 0
         return max(0, min(self._bounds.drafts, self._bounds.pass_tokens // n_mentions - 1))
 
@@ -204,7 +205,7 @@ class Speaker:
 
     def _say(self, which: Ints, logits: torch.Tensor, rows: Ints, drafts: Ints) -> Ints:
         """RETURNS (Ints): Steps that each mention took [mentions]."""
-        if not self._constrained(self._bounds):
+        if not self._constrained:
             at = on_device(rows[:, 0].copy(), logits.device)
             tokens, logprobs = likeliest(logits[at])
             self.mentions.say(which, np.array(tokens), np.array(logprobs))
@@ -233,7 +234,7 @@ class Speaker:
         of them than the text has starts, nor one that is alone, which may say what it likes."""
         mentions = self.mentions
         groups = _groups(mentions.tree[which], mentions.label[which])
-        if self._constrained(self._bounds):
+        if self._constrained:
             groups = [group for group in groups if len(group) > 1]
         begun = np.zeros(len(which), dtype=bool)
         if not groups:
