@@ -7,18 +7,15 @@ python benchmarks/latency.py ../shared/data --model adapter
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
 import typer
-from comparison import Figures, Floors, by_turns, ceilings_line, figures_of, print_table
-from contenders import Contender, Entrant, able
-from documents import Documents, read_set
-from floor import cost_of, measure_ceilings
+from comparison import Figures, Floors, by_turns, figures_of, print_table
+from contenders import Contender, Entrant
+from documents import Documents
 from forced import ForcedModel
+from prepared import prepare
 from results import write_results
-from shapes import ADAPTER, NAMES, load_model
-from wasabi import msg
+from shapes import NAMES
 
 COLUMNS = (
     ("ms a document", lambda one: f"{one['ms_a_document']:.1f}"),
@@ -42,29 +39,25 @@ def main(
     name: str = typer.Option("", help="Of the results; latency/MODEL-DEVICE if not given"),
 ) -> None:
     """Time one document after the other; print a table, write results/latency/*.json."""
-    if threads is not None:
-        torch.set_num_threads(threads)
-    shipped = model == ADAPTER
-    found = {one: read_set(data, one, documents, shipped=shipped) for one in sets}
-    measured = load_model(model, device)
-    contenders = able(measured.device, contender)
-    floors = Floors(cost_of(measured), measure_ceilings(measured.device, measured.base.dtype))
-    msg.info(f"{model} on {device}: {ceilings_line(floors.ceilings)}")
-    figures: dict[str, Any] = {
-        "model": model,
-        "answers": "own" if shipped and own_answers else "gold",
-        "repeat": repeat,
-        "threads": torch.get_num_threads(),
-        "ceilings": floors.ceilings.to_dict(),
-        "sets": {},
-    }
-    for one, part in found.items():
+    ready = prepare(
+        data,
+        model,
+        sets,
+        documents,
+        contender,
+        device,
+        repeat=repeat,
+        threads=threads,
+        own_answers=own_answers,
+    )
+    figures = ready.figures
+    for one, part in ready.sets.items():
         figures["sets"][one] = {
             "documents": len(part),
             "labels": len(part.labels),
             "mentions": part.n_mentions,
             "contenders": measure(
-                measured, part, contenders, floors, repeat, shipped and own_answers
+                ready.model, part, ready.contenders, ready.floors, repeat, ready.own_answers
             ),
         }
         print_table(

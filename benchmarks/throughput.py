@@ -10,15 +10,14 @@ from statistics import median
 from typing import Any
 
 import decoders
-import torch
 import typer
-from comparison import Figures, Floors, by_turns, ceilings_line, figures_of, print_table
-from contenders import Contender, Entrant, able
-from documents import Documents, read_set
-from floor import cost_of, measure_ceilings
+from comparison import Figures, Floors, by_turns, figures_of, print_table
+from contenders import Contender, Entrant
+from documents import Documents
 from forced import ForcedModel, Work
+from prepared import prepare
 from results import write_results
-from shapes import ADAPTER, NAMES, load_model
+from shapes import NAMES
 from spacy.language import Language
 from wasabi import msg
 
@@ -49,39 +48,36 @@ def main(
     name: str = typer.Option("", help="Of the results; throughput/MODEL-DEVICE if not given"),
 ) -> None:
     """Time all documents together; print a table, write results/throughput/*.json."""
-    if threads is not None:
-        torch.set_num_threads(threads)
-    limit = documents or (64 if device == "cpu" else 512)
-    shipped = model == ADAPTER
-    found = {one: read_set(data, one, limit, shipped=shipped) for one in sets}
-    measured = load_model(model, device)
-    contenders = able(measured.device, contender)
-    floors = Floors(cost_of(measured), measure_ceilings(measured.device, measured.base.dtype))
-    msg.info(f"{model} on {device}: {ceilings_line(floors.ceilings)}")
-    figures: dict[str, Any] = {
-        "model": model,
-        "answers": "own" if shipped and own_answers else "gold",
-        "repeat": repeat,
-        "threads": torch.get_num_threads(),
-        "ceilings": floors.ceilings.to_dict(),
-        "sets": {},
-    }
-    for one, part in found.items():
+    ready = prepare(
+        data,
+        model,
+        sets,
+        documents or (64 if device == "cpu" else 512),
+        contender,
+        device,
+        repeat=repeat,
+        threads=threads,
+        own_answers=own_answers,
+    )
+    figures = ready.figures
+    for one, part in ready.sets.items():
         kept: dict[str, Any] = {
             "documents": len(part),
             "labels": len(part.labels),
             "mentions": part.n_mentions,
             "contenders": measure(
-                measured, part, contenders, floors, repeat, shipped and own_answers
+                ready.model, part, ready.contenders, ready.floors, repeat, ready.own_answers
             ),
         }
         figures["sets"][one] = kept
         print_table(f"{one}, {len(part)} documents together", kept["contenders"], COLUMNS)
-        if shipped:
+        if ready.shipped:
             nlp = decoders.pipeline(config, one)
             size = batch_size or len(part)
             kept["pipe_batch_size"] = size
-            kept["pipe"] = measure_pipe(nlp, measured, part, contenders, floors, repeat, size)
+            kept["pipe"] = measure_pipe(
+                nlp, ready.model, part, ready.contenders, ready.floors, repeat, size
+            )
             print_pipe(f"{one}, nlp.pipe, what the model itself says", kept["pipe"])
         write_results(name or f"throughput/{model}-{device}", figures, device=device)
 
