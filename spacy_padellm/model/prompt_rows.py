@@ -108,6 +108,11 @@ class CachedRows:
 
     def _move(self, rows: Ints, capacity: int) -> None:
         memory, used = self._memory, min(int(self._used.max()), self._memory.shape[1])
+        if self._graphs is not None:
+            # A memory of the same shape is this very one: what goes along is put aside first.
+            aside = RowMemory(self._model, len(rows), used)
+            memory.move(aside, self._model.tensor(rows), used)
+            memory, rows = aside, np.arange(len(rows))
         self._memory = self._empty_memory(len(rows), max(capacity, int(self._used.max())))
         memory.move(self._memory, self._model.tensor(rows), used)
 

@@ -126,6 +126,23 @@ def test_rows_that_outgrow_their_memory(model):
         assert torch.allclose(one, again, atol=1e-4)
 
 
+def test_rows_that_stay_in_a_memory_of_the_same_shape(model):
+    """Nine rows and ten have memories of one shape, and so of one place."""
+
+    def run(token, rows, position):
+        zero = [0]
+        paths = Paths(zero, zero, zero, [position], [position])
+        return feed_of([(row, [token + row], paths) for row in range(rows)])
+
+    found = []
+    for graphs in (False, True):
+        rows = CachedRows(model, 10, 8, graphs)
+        rows.feed(run(10, 10, 0))
+        rows.keep([9, 7, 5, 3, 1, 0, 2, 4, 6])
+        found.append(rows.feed(run(40, 9, 1)).clone())
+    assert torch.allclose(*found, atol=1e-4)
+
+
 def test_sizes_are_rounded_up_to_few():
     rounded = [step_graphs._rounded(n) for n in range(1, 200)]
     assert all(a >= n and a < max(9, 1.5 * n) for n, a in enumerate(rounded, 1))
