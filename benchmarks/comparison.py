@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from statistics import mean, median
 from typing import Any
 
-from contenders import AGAINST, Entrant, Run
+from contenders import AGAINST, Contender, Entrant, Run
+from documents import Documents
 from floor import Ceilings, Cost
+from forced import ForcedModel
 from wasabi import msg
 
 Figures = dict[str, dict[str, Any]]
@@ -26,6 +28,42 @@ class Floors:
     def seconds(self, run: Run) -> float:
         """RETURNS (float): The least seconds of a run's passes."""
         return self.cost.floor(run.work.passes, self.ceilings)
+
+
+def measure(
+    model: ForcedModel,
+    documents: Documents,
+    contenders: Sequence[Contender],
+    floors: Floors,
+    repeat: int,
+    own_answers: bool = False,
+    *,
+    together: bool = False,
+) -> Figures:
+    """Time contenders by turns, after a warm-up.
+
+    model (ForcedModel): The model.
+    documents (Documents): The documents.
+    contenders (Sequence[Contender]): The ways.
+    floors (Floors): Cost of the model, and what the device does at most.
+    repeat (int): Runs; medians are taken.
+    own_answers (bool): As of `Entrant`.
+    together (bool): Whether all documents are run over together, or one after the other.
+    RETURNS (Figures): One a contender.
+    """
+    entrants = [Entrant(one, model, documents, own_answers=own_answers) for one in contenders]
+    everything = list(range(len(documents)))
+    parts = [everything] if together else [[i] for i in everything]
+    # On a GPU each new size costs twice (kernels chosen, graphs captured).
+    if model.device.type == "cuda":
+        by_turns(entrants, parts, 2)
+    else:
+        by_turns(entrants, [everything[:2]] if together else parts[:1], 1)
+    runs = by_turns(entrants, parts, repeat)
+    figures = figures_of(entrants, runs, len(documents), floors)
+    for one in figures.values():
+        one["documents"] = len(documents)
+    return figures
 
 
 def by_turns(

@@ -5,14 +5,10 @@ python benchmarks/latency.py ../shared/data --model 7b --device cuda
 python benchmarks/latency.py ../shared/data --model adapter
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import typer
-from comparison import Figures, Floors, by_turns, figures_of, print_table
-from contenders import Contender, Entrant
-from documents import Documents
-from forced import ForcedModel
+from comparison import measure, print_table
 from prepared import prepare
 from results import write_results
 from shapes import NAMES
@@ -66,36 +62,6 @@ def main(
             COLUMNS,
         )
         write_results(name or f"latency/{model}-{device}", figures, device=device)
-
-
-def measure(
-    model: ForcedModel,
-    documents: Documents,
-    contenders: Sequence[Contender],
-    floors: Floors,
-    repeat: int,
-    own_answers: bool = False,
-) -> Figures:
-    """Time contenders by turns, document by document, after a warm-up.
-
-    model (ForcedModel): The model.
-    documents (Documents): The documents.
-    contenders (Sequence[Contender]): The ways.
-    floors (Floors): Cost of the model, and what the device does at most.
-    repeat (int): Runs over each document; medians are taken.
-    own_answers (bool): As of `Entrant`.
-    RETURNS (Figures): One a contender.
-    """
-    entrants = [Entrant(one, model, documents, own_answers=own_answers) for one in contenders]
-    parts = [[i] for i in range(len(documents))]
-    # On a GPU each new size costs twice (kernels chosen, graphs captured).
-    on_gpu = model.device.type == "cuda"
-    by_turns(entrants, parts if on_gpu else parts[:1], 2 if on_gpu else 1)
-    runs = by_turns(entrants, parts, repeat)
-    figures = figures_of(entrants, runs, len(documents), floors)
-    for one in figures.values():
-        one["documents"] = len(documents)
-    return figures
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from typing import Any
 
 import decoders
 import typer
-from comparison import Figures, Floors, by_turns, figures_of, print_table
-from contenders import Contender, Entrant
+from comparison import Figures, Floors, measure, print_table
+from contenders import Contender
 from documents import Documents
 from forced import ForcedModel, Work
 from prepared import prepare
@@ -66,7 +66,13 @@ def main(
             "labels": len(part.labels),
             "mentions": part.n_mentions,
             "contenders": measure(
-                ready.model, part, ready.contenders, ready.floors, repeat, ready.own_answers
+                ready.model,
+                part,
+                ready.contenders,
+                ready.floors,
+                repeat,
+                ready.own_answers,
+                together=True,
             ),
         }
         figures["sets"][one] = kept
@@ -80,35 +86,6 @@ def main(
             )
             print_pipe(f"{one}, nlp.pipe, what the model itself says", kept["pipe"])
         write_results(name or f"throughput/{model}-{device}", figures, device=device)
-
-
-def measure(
-    model: ForcedModel,
-    documents: Documents,
-    contenders: Sequence[Contender],
-    floors: Floors,
-    repeat: int,
-    own_answers: bool = False,
-) -> Figures:
-    """Time contenders by turns over all documents, after a warm-up.
-
-    model (ForcedModel): The model.
-    documents (Documents): The documents.
-    contenders (Sequence[Contender]): The ways.
-    floors (Floors): Cost of the model, and what the device does at most.
-    repeat (int): Runs; medians are taken.
-    own_answers (bool): As of `Entrant`.
-    RETURNS (Figures): One a contender.
-    """
-    entrants = [Entrant(one, model, documents, own_answers=own_answers) for one in contenders]
-    everything = list(range(len(documents)))
-    on_gpu = model.device.type == "cuda"
-    by_turns(entrants, [everything if on_gpu else everything[:2]], 2 if on_gpu else 1)
-    runs = by_turns(entrants, [everything], repeat)
-    figures = figures_of(entrants, runs, len(documents), floors)
-    for one in figures.values():
-        one["documents"] = len(documents)
-    return figures
 
 
 def measure_pipe(

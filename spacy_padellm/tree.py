@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 
 NO_TARGET = -1
+ABSENT = -1  # in tables of tokens, or of rows of logits: behind the end of a line
 TRUNK = 0  # label path of the trunk; labels count from 1
 COUNT = 0  # mention path of the trunk and of count branches; mentions count from 1
 PADDING = -1  # tree number of padding tokens; they see one another and nobody sees them

@@ -13,7 +13,7 @@ from .model.codec import Codec
 from .model.token_bytes import TokenBytes
 from .prompts import NUMBER, Prompt
 from .tags import Tags
-from .tree import COUNT, NO_TARGET, TRUNK, Ints, PromptTree
+from .tree import ABSENT, COUNT, NO_TARGET, TRUNK, Ints, PromptTree
 
 
 class TreeBuilder:
@@ -56,9 +56,9 @@ class TreeBuilder:
         return self._mention_heads[index]
 
     def mention_heads(self, index: Ints) -> Ints:
-        """RETURNS (Ints): The head of each mention; -1 behind its end [mentions, tokens]."""
+        """RETURNS (Ints): The head of each mention; ABSENT behind its end [mentions, tokens]."""
         heads = [self.mention_head(k) for k in range(1, int(index.max(initial=0)) + 1)]
-        table = np.full((len(heads) + 1, max(map(len, heads), default=0)), -1)
+        table = np.full((len(heads) + 1, max(map(len, heads), default=0)), ABSENT)
         for k, head in enumerate(heads, 1):
             table[k, : len(head)] = head
         return table[index]

@@ -152,16 +152,14 @@ def test_ceilings_are_measured():
 
 
 def test_latency_and_throughput_hold_ways_against_each_other(forced_model, documents):
-    import latency
-    import throughput
-    from comparison import Floors
+    from comparison import Floors, measure
     from contenders import CONTENDERS
     from floor import Ceilings, cost_of
 
     chosen = [one for one in CONTENDERS if one.name in ("struct", "replicated", "tree")]
     floors = Floors(cost_of(forced_model), Ceilings(1e12, 1e12))
-    for measure in (latency.measure, throughput.measure):
-        figures = measure(forced_model, documents, chosen, floors, 1)
+    for together in (False, True):
+        figures = measure(forced_model, documents, chosen, floors, 1, together=together)
         assert set(figures) == {"struct", "replicated", "tree"}
         for name, one in figures.items():
             assert one["documents_as_gold"] == len(documents)

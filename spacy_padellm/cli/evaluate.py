@@ -11,6 +11,7 @@ import typer
 from wasabi import msg
 
 from ..report.numbers import percent
+from .options import BATCH_SIZE, CODE, COMPONENT, GPU_ID
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -27,21 +28,10 @@ def evaluate_cli(
     html: Path | None = typer.Option(
         None, "--html", help="HTML page with plots and the worst documents."
     ),
-    gpu_id: int = typer.Option(
-        -1,
-        "--gpu-id",
-        "-g",
-        help="GPU to use; -1 leaves the device to the config, and so to the CPU by default.",
-    ),
-    batch_size: int | None = typer.Option(
-        None, "--batch-size", min=1, help="Documents a batch; the pipeline's own if not given."
-    ),
-    component: str | None = typer.Option(
-        None, "--component", help="Which padellm_ner component, if the pipeline has several."
-    ),
-    code: Path | None = typer.Option(
-        None, "--code", "-c", help="Python file with registered functions that it needs."
-    ),
+    gpu_id: int = GPU_ID,
+    batch_size: int | None = BATCH_SIZE,
+    component: str | None = COMPONENT,
+    code: Path | None = CODE,
 ) -> None:
     """Score a pipeline's padellm_ner component on gold documents.
 

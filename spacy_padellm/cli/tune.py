@@ -11,6 +11,7 @@ from wasabi import msg
 
 from ..report.numbers import percent
 from .evaluate import load
+from .options import BATCH_SIZE, CODE, COMPONENT, GPU_ID
 
 if TYPE_CHECKING:
     from ..tuning import Trial
@@ -31,16 +32,10 @@ def tune_cli(
     ),
     json: Path | None = typer.Option(None, "--json", help="JSON file for all that was tried."),
     measure: Measure = typer.Option(Measure.padellm_f, help="What is to be highest."),
-    gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="GPU to use; -1 as the config says."),
-    batch_size: int | None = typer.Option(
-        None, "--batch-size", min=1, help="Documents a batch; the pipeline's own if not given."
-    ),
-    component: str | None = typer.Option(
-        None, "--component", help="Which padellm_ner component, if the pipeline has several."
-    ),
-    code: Path | None = typer.Option(
-        None, "--code", "-c", help="Python file with registered functions that it needs."
-    ),
+    gpu_id: int = GPU_ID,
+    batch_size: int | None = BATCH_SIZE,
+    component: str | None = COMPONENT,
+    code: Path | None = CODE,
 ) -> None:
     """Trade precision for recall: try hedged counts (decoder.count_slack) and the least probability
     of an entity (threshold) together, and show what each comes to.

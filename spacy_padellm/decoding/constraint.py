@@ -11,16 +11,14 @@ from numpy.typing import NDArray
 from torch.nn.functional import pad
 
 from ..model.transfer import on_device
-from ..tree import Ints
+from ..tree import ABSENT, Ints
 from .lattice import AFTER, FAR, START, Lattice
 from .logits import LOGIT_ROWS, in_float32
 from .mentions import NOTHING
 
 END = 0  # the end of a mention among a document's own tokens
-CELLS = (
-    1 << 22
-)  # edges times steps of the mentions that choose at once: what is held is some of these
-NOWHERE = -1  # a row of logits that is not there, a draft that has ended
+# Edges times steps of the mentions that choose at once: what is held is some such tables.
+CELLS = 1 << 22
 
 
 class Chosen(NamedTuple):
@@ -76,7 +74,7 @@ class Constraint:
         self._src = self._columns(self._nodes(src), sizes, self._trash)
         self._dst = self._columns(self._nodes(dst), sizes, self._trash)
         self._need = self._columns(need, sizes, FAR)
-        self._token = self._columns(token, sizes, NOWHERE)
+        self._token = self._columns(token, sizes, ABSENT)
         self._own = self._columns(number, sizes, self._n_own)
         self._opening = self._columns(token[edge < n_opening[document]], n_opening, end_id)
         tokens = self._columns(own % vocabulary, n_own, end_id)
@@ -109,8 +107,8 @@ class Constraint:
         logits (torch.Tensor): [n, vocabulary], of any floating type.
         left (Ints): Tokens that each may still say [mentions].
         rows (Ints): Rows of the logits: of the next token of each, then of the tokens after those
-            of its draft; NOWHERE behind its end [mentions, steps].
-        drafts (Ints): Tokens that were fed [mentions, steps - 1]; NOWHERE behind a draft's end.
+            of its draft; ABSENT behind its end [mentions, steps].
+        drafts (Ints): Tokens that were fed [mentions, steps - 1]; ABSENT behind a draft's end.
         RETURNS (Chosen): What each took.
         """
         size = max(1, CELLS // max(1, self._src.shape[1] * rows.shape[1]))
@@ -164,7 +162,7 @@ class Constraint:
         best, choice = values.max(2)
         none = best == -torch.inf
         chosen = self._tokens[document].gather(1, choice).masked_fill(none, NOTHING)
-        follows = (chosen[:, :-1] == drafts) & (drafts != NOWHERE)
+        follows = (chosen[:, :-1] == drafts) & (drafts != ABSENT)
         n_taken = 1 + follows.int().cumprod(1).sum(1)
 
         end = (n_taken - 1)[:, None]

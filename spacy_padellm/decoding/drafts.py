@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..model.token_bytes import TokenBytes
-from ..tree import Ints
+from ..tree import ABSENT, Ints
 from .lattice import Lattice
-
-NO_DRAFT = -1
 
 
 class TextDrafts:
@@ -39,7 +37,7 @@ class TextDrafts:
         at = np.repeat(self._offset, [len(one.src) for one in lattices])[inner]
         src, dst, token = src[inner] + at, dst[inner] + at, token[inner]
         self._next = np.full(n + 1, self._sink)
-        self._token = np.full(n + 1, NO_DRAFT)
+        self._token = np.full(n + 1, ABSENT)
         longest = np.flatnonzero(np.append(src[1:] != src[:-1], True)) if len(src) else src
         self._next[src[longest]], self._token[src[longest]] = dst[longest], token[longest]
         if len(src):
@@ -50,11 +48,11 @@ class TextDrafts:
         self, src: Ints, dst: Ints, token: Ints, ids: Sequence[Ints], pieces: TokenBytes
     ) -> None:
         """Go along the tokens that the text was read in, where mentions can."""
-        ends = np.cumsum(pieces.sizes[np.concatenate(list(ids))])
+        lengths = pieces.sizes[np.concatenate(list(ids))]
+        ends = np.cumsum(lengths)
         n_bytes = np.array([int(pieces.sizes[one].sum()) for one in ids])
         first = np.cumsum(n_bytes) - n_bytes + len(pieces.prefix)
         shift = np.repeat(self._offset - first, [len(one) for one in ids])
-        lengths = pieces.sizes[np.concatenate(list(ids))]
         begin, end = ends - lengths + shift, ends + shift
         key = src * (self._sink + 1) + dst
         wanted = begin * (self._sink + 1) + end
@@ -68,11 +66,11 @@ class TextDrafts:
         tree (Ints): The document of each mention [mentions].
         node (Ints): The byte that it goes on from; anything else has no draft [mentions].
         most (int): Most tokens of a draft.
-        RETURNS (Ints): The tokens; NO_DRAFT behind a draft's end [mentions, most].
+        RETURNS (Ints): The tokens; ABSENT behind a draft's end [mentions, most].
         """
         known = (node >= 0) & (node < self._size[tree])
         at = np.where(known, self._offset[tree] + node, self._sink)
-        found = np.full((len(tree), most), NO_DRAFT)
+        found = np.full((len(tree), most), ABSENT)
         for step in range(most):
             found[:, step] = self._token[at]
             at = self._next[at]
@@ -84,11 +82,11 @@ class TextDrafts:
         tree (int): The document.
         tokens (Ints): Numbers of the text's tokens [mentions].
         most (int): Most tokens of a draft, at least one.
-        RETURNS (Ints): The tokens; NO_DRAFT behind a draft's end [mentions, most].
+        RETURNS (Ints): The tokens; ABSENT behind a draft's end [mentions, most].
         """
         lattice, sizes = self._lattices[tree], self._pieces.sizes[self._ids[tree]]
         bounds = np.cumsum(np.append(0, sizes)) - len(self._pieces.prefix)
-        found = np.full((len(tokens), most), NO_DRAFT)
+        found = np.full((len(tokens), most), ABSENT)
         n_starts = self._n_starts[tree]
         at = np.searchsorted(lattice.place, bounds[tokens])
         inside = np.flatnonzero(at < n_starts)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..model.codec import Codec
 from ..model.pieces import Pieces
 from ..spans import Mention
-from ..tree import TRUNK, Ints, PromptTree
+from ..tree import Ints, PromptTree
 from .bounds import Bounds
 
 NOTHING = -1  # said where the text allows no token
@@ -139,7 +139,7 @@ class MentionBranches:
         groups, group = np.unique(np.stack([self.tree, self.label]), axis=1, return_inverse=True)
         group = group.reshape(-1)
         total = np.bincount(group, weights=self.n_said)
-        trunks = [2 * int((trees[tree].label == TRUNK).sum()) for tree in groups[0].tolist()]
+        trunks = [2 * trees[tree].n_trunk for tree in groups[0].tolist()]
         for number in np.flatnonzero(total > trunks).tolist():
             members = np.flatnonzero(group == number)
             said = self.n_said[members]

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from ..model.codec import one_line
 from ..model.transfer import on_device
 from ..spans import Mention
-from ..tree import Ints, PromptTree
+from ..tree import ABSENT, Ints, PromptTree
 from ..tree_builder import TreeBuilder
 from .bounds import Bounds
 from .constraint import Constraint
-from .drafts import NO_DRAFT, TextDrafts
+from .drafts import TextDrafts
 from .joint_starts import Floats, rising, windows
 from .lattice import Lattice, Passage, lattices
 from .logits import likeliest
@@ -71,7 +71,7 @@ class Speaker:
         """What mentions may say next.
 
         which (Ints): Open mentions.
-        RETURNS (Ints): Tokens to be fed behind the last one of each, NO_DRAFT behind a draft's end
+        RETURNS (Ints): Tokens to be fed behind the last one of each, ABSENT behind a draft's end
             [mentions, steps].
         """
         most = self._most(len(which))
@@ -87,7 +87,7 @@ class Speaker:
         RETURNS (Ints): Tokens to be fed behind the head of each [mentions, steps].
         """
         most = self._most(len(tree)) if self._begins is not None else 0
-        found = np.full((len(tree), most), NO_DRAFT)
+        found = np.full((len(tree), most), ABSENT)
         if not most or self._begins is None:
             return found
         for group in _groups(tree, label):
@@ -114,7 +114,7 @@ class Speaker:
         position (Ints): Positions of their first tokens [mentions].
         logits (torch.Tensor): [n, vocabulary].
         rows (Ints): Rows of the logits: after the head of each, then after each token of its draft;
-            NOWHERE behind its end [mentions, steps].
+            ABSENT behind its end [mentions, steps].
         drafts (Ints): Tokens that were fed behind the heads [mentions, steps - 1].
         RETURNS (Ints): Steps that each took [mentions].
         """
@@ -144,7 +144,7 @@ class Speaker:
         which (Ints): Open mentions.
         logits (torch.Tensor): [n, vocabulary].
         rows (Ints): Rows of the logits: after the last token of each, then after each token of its
-            draft; NOWHERE behind its end [mentions, steps].
+            draft; ABSENT behind its end [mentions, steps].
         drafts (Ints): Tokens that were fed behind the last ones [mentions, steps - 1].
         RETURNS (Ints): Steps that each took [mentions].
         """

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..tree import Ints, Paths
+from ..tree import ABSENT, Ints, Paths
 from .prompt_rows import Feed
-
-ABSENT = -1
 
 
 class Pieces:

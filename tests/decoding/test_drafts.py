@@ -9,12 +9,13 @@ from odd_codecs import llama2_codec
 from plain_decoding import PLAIN
 from scripted_model import ScriptedModel
 
-from spacy_padellm.decoding.drafts import NO_DRAFT, TextDrafts
+from spacy_padellm.decoding.drafts import TextDrafts
 from spacy_padellm.decoding.lattice import Passage, lattices
 from spacy_padellm.decoding.tree import make_tree_decoder
 from spacy_padellm.model.token_bytes import TokenBytes
 from spacy_padellm.occurrences import token_bounds
 from spacy_padellm.prompts import make_prompt
+from spacy_padellm.tree import ABSENT
 from spacy_padellm.tree_builder import TreeBuilder
 
 NLP = spacy.blank("en")
@@ -53,13 +54,13 @@ def test_a_draft_is_what_the_text_goes_on_with(toy_codec, kind, texts):
         raw = text.replace("\n", " ").encode()
         for node in range(len(raw) + 1):
             (draft,) = drafts.after(np.array([tree]), np.array([node]), 4)
-            said = [token for token in draft.tolist() if token != NO_DRAFT]
-            assert draft.tolist() == said + [NO_DRAFT] * (4 - len(said))
+            said = [token for token in draft.tolist() if token != ABSENT]
+            assert draft.tolist() == said + [ABSENT] * (4 - len(said))
             assert raw[node:].startswith(pieces.text(said))
             leads_on = bool((lattice.src == node).any())
             assert bool(said) == leads_on
     nowhere = drafts.after(np.zeros(2, dtype=np.int64), np.array([-1, 10_000]), 3)
-    assert (nowhere == NO_DRAFT).all()
+    assert (nowhere == ABSENT).all()
 
 
 def test_a_draft_goes_along_the_texts_own_tokens(toy_codec):
@@ -73,7 +74,7 @@ def test_an_opening_draft_begins_a_mention_in_each_token(toy_codec):
     read = [pieces.text([token]) for token in ids.tolist()]
     found = drafts.opening(0, np.arange(len(ids)), 3)
     for token, draft in enumerate(found.tolist()):
-        said = pieces.text([one for one in draft if one != NO_DRAFT])
+        said = pieces.text([one for one in draft if one != ABSENT])
         word = read[token].lstrip()
         at = sum(map(len, read[:token]))
         starts = [s for s, _ in token_bounds(NLP("the inn, a hat")).tolist()]
