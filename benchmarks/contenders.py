@@ -23,6 +23,7 @@ from spacy_padellm.model.codec import one_line
 from spacy_padellm.tree import NO_TARGET, PromptTree
 from spacy_padellm.tree_builder import TreeBuilder
 
+FUSED = "fused"  # a lever of the model, not of its decoder
 # Every lever off; a decoder that has no such setting is without the lever anyway.
 PLAIN: dict[str, Any] = {
     "joint_starts": False,
@@ -30,7 +31,7 @@ PLAIN: dict[str, Any] = {
     "drafts": 0,
     "graphs": False,
 }
-NEEDS_CUDA = frozenset(["graphs"])
+NEEDS_CUDA = frozenset(["graphs", FUSED])
 DRAFTS = 8
 ALL_TOGETHER = 1 << 40  # budget of tokens of a batch that is never split
 
@@ -41,7 +42,8 @@ class Contender:
 
     name (str): Its name in tables and results.
     make (Callable[..., Decoder]): Makes its decoder.
-    levers (dict[str, Any]): Settings of the decoder that are on; it must have them.
+    levers (dict[str, Any]): Settings of the decoder that are on; it must have them. FUSED is one
+        of the model.
     plain (bool): Whether all other levers are off, or as they are shipped.
     generate (bool): Whether transformers' `generate` answers the decoder's question instead.
     """
@@ -55,7 +57,7 @@ class Contender:
     def lacks(self, device: torch.device) -> str | None:
         """RETURNS (str | None): Why it can't run; None if it can."""
         known = inspect.signature(self.make).parameters
-        if unknown := [name for name in self.levers if name not in known]:
+        if unknown := [name for name in self.levers if name not in {*known, FUSED}]:
             return f"its decoder has no setting {', '.join(unknown)}"
         if device.type != "cuda" and (cuda := NEEDS_CUDA.intersection(self.levers)):
             return f"{', '.join(cuda)} needs CUDA"
@@ -65,7 +67,13 @@ class Contender:
         """RETURNS (Decoder): The decoder, with further settings of its bounds."""
         known = inspect.signature(self.make).parameters
         plain = {name: value for name, value in PLAIN.items() if self.plain and name in known}
-        return self.make(**{**plain, **self.levers, **bounds})
+        levers = {name: value for name, value in self.levers.items() if name != FUSED}
+        return self.make(**{**plain, **levers, **bounds})
+
+    @property
+    def fuses(self) -> bool | None:
+        """RETURNS (bool | None): What the model's layers are told (`LanguageModel.fuses`)."""
+        return self.levers.get(FUSED, False if self.plain else None)
 
 
 def _levers_in_turn() -> Iterator[Contender]:
@@ -76,6 +84,7 @@ def _levers_in_turn() -> Iterator[Contender]:
         ("joint_starts", True),
         ("drafts", DRAFTS),
         ("graphs", True),
+        (FUSED, True),
     ):
         levers = {**levers, lever: value}
         name = f"{name} + {lever}"
@@ -86,25 +95,34 @@ STRUCT_GENERATE = "struct, generate"
 STRUCT = "struct"
 REPLICATED = "replicated"
 STRUCT_GRAPHS, REPLICATED_GRAPHS = "struct + graphs", "replicated + graphs"
+STRUCT_FUSED, REPLICATED_FUSED = f"{STRUCT_GRAPHS} + fused", f"{REPLICATED_GRAPHS} + fused"
+WITH_GRAPHS: dict[str, Any] = {"graphs": True}
+FUSED_GRAPHS: dict[str, Any] = {"graphs": True, FUSED: True}
 AGAINST = (
     STRUCT_GENERATE,
     STRUCT,
     STRUCT_GRAPHS,
+    STRUCT_FUSED,
     REPLICATED,
     REPLICATED_GRAPHS,
+    REPLICATED_FUSED,
 )  # what ratios are to
 CONTENDERS = (
     Contender(STRUCT_GENERATE, make_autoregressive_struct_decoder, generate=True),
     Contender("aug, generate", make_autoregressive_aug_decoder, generate=True),
     Contender(STRUCT, make_autoregressive_struct_decoder),
     Contender("aug", make_autoregressive_aug_decoder),
-    Contender(STRUCT_GRAPHS, make_autoregressive_struct_decoder, {"graphs": True}),
-    Contender("aug + graphs", make_autoregressive_aug_decoder, {"graphs": True}),
+    Contender(STRUCT_GRAPHS, make_autoregressive_struct_decoder, WITH_GRAPHS),
+    Contender(STRUCT_FUSED, make_autoregressive_struct_decoder, FUSED_GRAPHS),
+    Contender("aug + graphs", make_autoregressive_aug_decoder, WITH_GRAPHS),
+    Contender("aug + graphs + fused", make_autoregressive_aug_decoder, FUSED_GRAPHS),
     Contender(REPLICATED, make_replicated_decoder),
-    Contender(REPLICATED_GRAPHS, make_replicated_decoder, {"graphs": True}),
+    Contender(REPLICATED_GRAPHS, make_replicated_decoder, WITH_GRAPHS),
+    Contender(REPLICATED_FUSED, make_replicated_decoder, FUSED_GRAPHS),
     Contender("tree", make_tree_decoder),
     *_levers_in_turn(),
-    Contender("tree + graphs", make_tree_decoder, {"graphs": True}),
+    Contender("tree + graphs", make_tree_decoder, WITH_GRAPHS),
+    Contender("tree + graphs + fused", make_tree_decoder, FUSED_GRAPHS),
     Contender("tree, as shipped", make_tree_decoder, plain=False),
 )
 
@@ -166,6 +184,7 @@ class Entrant:
     ):
         self.name = contender.name
         self.decoder = contender.decoder(**bounds)
+        self._fuses = contender.fuses
         self.model = model
         self.documents = documents
         self._builder = TreeBuilder(model.codec, documents.prompt, model.max_positions)
@@ -184,6 +203,7 @@ class Entrant:
         part = self.documents.pick(chosen)
         work = Work()
         self.model.script, self.model.work = self._script, work
+        self.model.fuses = self._fuses
         say = self._generate if self._generates else self._decode
         took, said = seconds(lambda: say(part, chosen), self.model.device)
         if self._generates:

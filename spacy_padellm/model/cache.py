@@ -28,7 +28,7 @@ class SlotCache(Cache):
         self.capacity = capacity
         self.used = 0
         self._rows = rows
-        self._slots = torch.empty(0, dtype=torch.long)
+        self.slots = torch.empty(0, dtype=torch.long)
         self._keys: list[torch.Tensor] = []
         self._values: list[torch.Tensor] = []
 
@@ -41,7 +41,7 @@ class SlotCache(Cache):
         """
         if used > self.capacity:
             raise ValueError(f"A row needs {used} slots, and the cache has {self.capacity}.")
-        self._slots, self.used = slots, used
+        self.slots, self.used = slots, used
 
     def update(
         self,
@@ -58,12 +58,26 @@ class SlotCache(Cache):
         RETURNS (tuple[torch.Tensor, torch.Tensor]): [rows, heads, used, head size] each.
         """
         if layer_idx == len(self._keys):
-            self._keys.append(self._empty(key_states))
-            self._values.append(self._empty(value_states))
+            self._make(key_states, key_states.shape[1], key_states.shape[3], value_states.shape[3])
         return (
             self._write(self._keys[layer_idx], key_states),
             self._write(self._values[layer_idx], value_states),
         )
+
+    def buffers(
+        self, layer: int, like: torch.Tensor, n_heads: int, size: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What a layer may write to itself, in place of `update`.
+
+        layer (int): The layer; layers come in order.
+        like (torch.Tensor): Of the network's dtype, where the network lies.
+        n_heads (int): Heads of keys.
+        size (int): Size of a head.
+        RETURNS (tuple[torch.Tensor, torch.Tensor]): Keys and values [rows, heads, slots, size].
+        """
+        if layer == len(self._keys):
+            self._make(like, n_heads, size, size)
+        return self._keys[layer], self._values[layer]
 
     def move(self, other: SlotCache, rows: torch.Tensor, used: int) -> None:
         """Copy rows into another cache, to its first rows.
@@ -73,8 +87,8 @@ class SlotCache(Cache):
         used (int): Slots in use.
         """
         if not other._keys:
-            other._keys = [other._empty(buffer) for buffer in self._keys]
-            other._values = [other._empty(buffer) for buffer in self._values]
+            for keys, values in zip(self._keys, self._values, strict=True):
+                other._make(keys, keys.shape[1], keys.shape[3], values.shape[3])
         ours, theirs = [*self._keys, *self._values], [*other._keys, *other._values]
         for buffer, copy in zip(ours, theirs, strict=True):
             copy[: len(rows), :, :used] = buffer[rows, :, :used]
@@ -105,12 +119,12 @@ class SlotCache(Cache):
     def __len__(self) -> int:
         return len(self._keys)
 
-    def _empty(self, states: torch.Tensor) -> torch.Tensor:
+    def _make(self, like: torch.Tensor, n_heads: int, key_size: int, value_size: int) -> None:
         # Zeros: NaN in a slot that nobody sees would still give NaN (0 * NaN).
-        heads, size = states.shape[1], states.shape[3]
-        return states.new_zeros(self._rows, heads, self.capacity, size)
+        for buffers, size in ((self._keys, key_size), (self._values, value_size)):
+            buffers.append(like.new_zeros(self._rows, n_heads, self.capacity, size))
 
     def _write(self, buffer: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
         rows = torch.arange(self._rows, device=buffer.device)[:, None]
-        buffer[rows, :, self._slots] = states.transpose(1, 2)
+        buffer[rows, :, self.slots] = states.transpose(1, 2)
         return buffer[:, :, : self.used]

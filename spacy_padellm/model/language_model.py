@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
 from functools import cached_property
@@ -15,11 +16,16 @@ from ..tree import NO_TARGET, Ints, Paths, PromptTree, lay_out, pack
 from .attention import attention_mask
 from .cache import SlotCache
 from .codec import Codec
+from .fused_layers import FusedLayers, fits
 from .packed_attention import use_packed_attention
 from .prompt_rows import CachedRows, RecomputedRows
 from .step_graphs import StepGraphs
 from .transfer import on_device
 
+logger = logging.getLogger(__name__)
+
+# Relative difference of logits to those of transformers' own layers.
+FUSED_TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-4}
 ROW_TOKENS = 512  # attention grows with the row's length, padding with the number of rows
 
 
@@ -30,12 +36,17 @@ class LanguageModel:
     codec (Codec): Its tokenizer.
     takes_paths (bool): True if the network is exact under the tree's mask (see probe.py); False
         for networks that need one row a prompt.
+
+    fuses (bool | None): Whether passes behind a KV cache run through `FusedLayers` where the
+        network is built so; None for on a GPU.
     """
 
     def __init__(self, network: Any, codec: Codec, takes_paths: bool = True):
         self.network = network
         self.codec = codec
         self.takes_paths = takes_paths
+        self.fuses: bool | None = None
+        self._fused: tuple[Any, FusedLayers | None] | None = None
         use_packed_attention(self.base)
         # The hook of one pass must not fire in another's; replayed passes share their memory.
         self.lock = threading.RLock()
@@ -67,6 +78,45 @@ class LanguageModel:
     def tensor(self, values: Ints) -> torch.Tensor:
         """RETURNS (torch.Tensor): The values on the network's device."""
         return on_device(values, self.device)
+
+    @property
+    def adapter_state(self) -> list[Any]:
+        """RETURNS (list[Any]): Which adapters are active, and which are folded into the weights."""
+        return [getattr(self._adapted, name, None) for name in ("active_adapters", "merged")]
+
+    @cached_property
+    def _adapted(self) -> Any:
+        # A layer of peft; its wrapper around the network does not know what is folded.
+        modules = self.network.modules()
+        return next((one for one in modules if isinstance(getattr(one, "merged", 0), bool)), None)
+
+    def fused_layers(self) -> FusedLayers | None:
+        """RETURNS (FusedLayers | None): Layers for passes behind a KV cache; None where these are
+        left to transformers: on a CPU, and for a network that is built or answers otherwise."""
+        wanted = self.device.type == "cuda" if self.fuses is None else self.fuses
+        if not wanted or torch.is_grad_enabled():
+            return None
+        state = self.adapter_state, self.device
+        if self._fused is None or self._fused[0] != state:
+            self._fused = state, None
+            if fits(self):
+                self._compare_fused()
+        return self._fused[1]
+
+    def _compare_fused(self) -> None:
+        from .probe import cached_logits, toy_tree
+
+        tree = toy_tree(self.base.get_input_embeddings().num_embeddings)
+        plain = cached_logits(self, tree).float()
+        self._fused = (self.adapter_state, self.device), FusedLayers(self)
+        difference = float((cached_logits(self, tree).float() - plain).norm() / plain.norm())
+        if not difference <= FUSED_TOLERANCE.get(self.base.dtype, 2e-2):
+            self._fused = (self.adapter_state, self.device), None
+            logger.warning(
+                "The layers of base model %r are not fused: their logits would differ by %.2g.",
+                self.config.model_type,
+                difference,
+            )
 
     @cached_property
     def step_graphs(self) -> StepGraphs:
@@ -139,6 +189,8 @@ class LanguageModel:
         cache (SlotCache | None): Where earlier tokens' keys and values are.
         RETURNS (torch.Tensor): [n, vocabulary], in the network's dtype.
         """
+        if cache is not None and (fused := self.fused_layers()) is not None:
+            return fused(ids, query, key, wanted, cache)
         return self._forward(
             wanted,
             input_ids=ids,

@@ -36,7 +36,7 @@ def _reason(model: LanguageModel) -> str | None:
     if not takes_path_masks(model.config):
         return f"models of type {model.config.model_type!r} place tokens by their order in a row"
     try:
-        difference = _difference(model, _toy_tree(model.base.get_input_embeddings().num_embeddings))
+        difference = _difference(model, toy_tree(model.base.get_input_embeddings().num_embeddings))
     except (TypeError, ValueError, RuntimeError, IndexError, AttributeError, KeyError) as error:
         return f"its forward pass does not take the tree's mask ({error})"
     if difference > TOLERANCE.get(model.base.dtype, HALF_TOLERANCE):
@@ -63,12 +63,14 @@ def _difference(model: LanguageModel, tree: PromptTree) -> float:
     with torch.inference_mode():
         alone = model.plain_logits([tree.ids[prompt] for prompt in prompts], where, last).float()
         together = model.tree_logits([tree]).float()
-    cached = _cached_logits(model, tree)
+    cached = cached_logits(model, tree)
     scale = alone.norm()
     return max(float((other - alone).norm() / scale) for other in (together, cached))
 
 
-def _cached_logits(model: LanguageModel, tree: PromptTree) -> torch.Tensor:
+def cached_logits(model: LanguageModel, tree: PromptTree) -> torch.Tensor:
+    """RETURNS (torch.Tensor): Logits after the tokens of a tree that have a target, read in two
+    passes behind a KV cache [targets, vocabulary]."""
     rows = CachedRows(model, n_rows=1, capacity=len(tree))
     paths = tree.paths(0)
     logits: dict[int, torch.Tensor] = {}
@@ -81,7 +83,7 @@ def _cached_logits(model: LanguageModel, tree: PromptTree) -> torch.Tensor:
     return torch.stack([logits[i] for i in sorted(logits)])
 
 
-def _toy_tree(vocabulary: int) -> PromptTree:
+def toy_tree(vocabulary: int) -> PromptTree:
     """A trunk, two labels, two mentions each; the last token of each branch has a target."""
     generator = np.random.default_rng(0)
     branches = [(TRUNK, COUNT, 0, 7)]

@@ -50,7 +50,6 @@ class StepGraphs:
         self._seen: Counter[tuple[int, ...]] = Counter()
         modules = list(model.network.modules())
         self._owners = [(one._parameters, name) for one in modules for name in one._parameters]
-        self._adapted = next((one for one in modules if hasattr(one, "active_adapters")), None)
         self._weights: object = None
         self._slot_bytes = 0
         self._pool: Any = None
@@ -111,7 +110,8 @@ class StepGraphs:
             padded, places = self._padded(tokens, wanted, n_rows, tokens.shape[2], len(wanted))
             return memory.run(tensor(padded), tensor(places), used)
         padded, places = self._padded(tokens, wanted, n_rows, length, n_wanted)
-        key = (n_rows, slots, length, n_wanted)
+        fused = self._model.fused_layers() is not None
+        key = (n_rows, slots, length, n_wanted, fused)
         self._seen[key] += 1
         captured = self._captured.get(key)
         if captured is None:
@@ -140,7 +140,7 @@ class StepGraphs:
         return padded, places
 
     def _capture(self, memory: RowMemory, key: tuple[int, ...]) -> _Captured:
-        n_rows, slots, length, n_wanted = key
+        n_rows, slots, length, n_wanted, _ = key
         while len(self._captured) >= MOST_GRAPHS:
             self._captured.popitem(last=False)
         device = self._model.device
@@ -168,8 +168,8 @@ class StepGraphs:
 
     def _check_weights(self) -> None:
         places = [parameters[name] for parameters, name in self._owners]
-        adapter = [getattr(self._adapted, name, None) for name in ("active_adapters", "merged")]
-        weights = [None if one is None else one.data_ptr() for one in places], adapter
+        addresses = [None if one is None else one.data_ptr() for one in places]
+        weights = addresses, self._model.adapter_state
         if weights != self._weights:
             self.drop()
             self._weights = weights
