@@ -17,7 +17,7 @@ from spacy.vocab import Vocab
 from thinc.api import Model
 from thinc.types import Floats1d
 
-from .alignment import Alignment, align
+from .alignment import DID_NOT_END, Alignment, align
 from .annotate import Deduplicate, annotate
 from .labels import check_labels, labels_of
 from .learner import Learner
@@ -92,7 +92,7 @@ class PadellmNER(Learner):
         self.decoder = decoder
         self.deduplicate = deduplicate
         self.scorer = scorer
-        self._warned = False
+        self._warned: set[str] = set()
         self._training = Training()
         self.cfg: dict[str, Any] = {
             "labels": check_labels(labels),
@@ -113,12 +113,12 @@ class PadellmNER(Learner):
 
         label (str): The label.
         RETURNS (int): 0 if the label was there, otherwise 1.
-        RAISES (ValueError): A label that is not a string or is blank.
+        RAISES (ValueError): A label that is not a string, is blank, or looks like another one.
         """
         check_labels([label])
         if label in self.cfg["labels"]:
             return 0
-        self.cfg["labels"] = [*self.cfg["labels"], label]
+        self.cfg["labels"] = check_labels([*self.cfg["labels"], label])
         return 1
 
     def initialize(
@@ -134,13 +134,15 @@ class PadellmNER(Learner):
         nlp (Language | None): The pipeline.
         labels (list[str] | None): The labels; else those of the config, else all that the first
             10 000 examples have, sorted.
-        RAISES (ValueError): No labels anywhere, or one that is not a string.
+        RAISES (ValueError): No labels anywhere, one that is not a string, or two that look the
+            same.
         """
         validate_get_examples(get_examples, "PadellmNER.initialize")
         if labels is not None:
             self.cfg["labels"] = check_labels(labels)
         elif not self.labels:
-            self.cfg["labels"] = labels_of(eg.reference for eg in islice(get_examples(), 10_000))
+            found = labels_of(eg.reference for eg in islice(get_examples(), 10_000))
+            self.cfg["labels"] = check_labels(found)
         self._require_labels()
         self.model.initialize()
 
@@ -233,19 +235,28 @@ class PadellmNER(Learner):
             logger.debug(
                 "%s: no span for %r (%s): %s", self.name, mention.text, mention.label, reason
             )
+            if reason == DID_NOT_END:
+                self._warn(
+                    "%s: a mention of %r in %r… has not ended within the decoder's "
+                    "max_mention_tokens of %d, the model's window, or twice the text; it is left "
+                    "out.",
+                    *(mention.label, doc.text[:60], self.decoder.max_mention_tokens),
+                )
         for count in prediction.counts:
             if count.bounded:
-                logger.log(
-                    logging.DEBUG if self._warned else logging.WARNING,
+                self._warn(
                     "%s: the model says %d or more mentions of %r in %r…; no more than the "
-                    "decoder's max_count of %d are decoded. Further cases are logged as debug.",
-                    self.name,
-                    count.number,
-                    count.label,
-                    doc.text[:60],
-                    self.decoder.max_count,
+                    "decoder's max_count of %d are decoded.",
+                    *(count.number, count.label, doc.text[:60], self.decoder.max_count),
                 )
-                self._warned = True
+
+    def _warn(self, message: str, *arguments: Any) -> None:
+        """Warn of a bound that was met, once for each kind."""
+        known = message in self._warned
+        more = "" if known else " Further cases are logged as debug."
+        level = logging.DEBUG if known else logging.WARNING
+        logger.log(level, message + more, self.name, *arguments)
+        self._warned.add(message)
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Serialize the component to a folder: "model" in it is a folder too.

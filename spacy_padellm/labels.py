@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,7 +14,7 @@ ANNOTATED_LABELS = "padellm_annotated_labels"
 def check_labels(labels: Any) -> list[str]:
     """Check labels as a user gives them.
 
-    labels (Any): Should be a sequence of different strings that are not blank.
+    labels (Any): Should be a sequence of strings that are not blank and don't look the same.
     RETURNS (list[str]): The labels.
     RAISES (ValueError): Anything else, naming the value.
     """
@@ -33,6 +34,14 @@ def check_labels(labels: Any) -> list[str]:
     doubles = sorted({label for label in labels if labels.count(label) > 1})
     if doubles:
         raise ValueError(f"Each label must be given once; given more than once: {doubles}.")
+    alike: dict[str, list[str]] = {}
+    for label in labels:
+        alike.setdefault(unicodedata.normalize("NFC", label.strip()), []).append(label)
+    if confused := [group for group in alike.values() if len(group) > 1]:
+        raise ValueError(
+            "Labels that differ in spaces around them or in Unicode composition alone look the "
+            f"same: {confused}. Keep one of each; case does tell labels apart."
+        )
     return list(labels)
 
 

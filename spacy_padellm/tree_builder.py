@@ -225,9 +225,22 @@ class TreeBuilder:
             raise ValueError(
                 f"A document needs {needed} positions for its longest prompt, and the model has "
                 f"{self.max_positions}: {text[:60]!r}… ({len(text)} characters). Split it into "
-                "shorter documents, or use a base model with a longer window."
+                f"shorter documents, or use a base model with a longer window.{_blame(tree)}"
             )
         return tree
+
+
+def _blame(tree: PromptTree) -> str:
+    """RETURNS (str): Which label takes the room, where that is more than the text does."""
+    longest = int(tree.position.argmax())
+    n_words = int(tree.position[longest]) + 1 - tree.n_trunk
+    label = tree.labels[tree.label[longest] - 1]
+    if n_words <= tree.n_trunk or not label:
+        return ""
+    return (
+        f" {n_words} of them are for the label {label[:60]!r}: give it fewer words in "
+        "label_definitions."
+    )
 
 
 class _TreeWriter:

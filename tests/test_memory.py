@@ -15,6 +15,10 @@ def full(*_):
     raise torch.cuda.OutOfMemoryError("CUDA out of memory (a test's)")
 
 
+def said(predictions):
+    return [([m.text for m in one.mentions], [c.number for c in one.counts]) for one in predictions]
+
+
 def test_other_errors_are_not_lack_of_memory():
     assert is_out_of_memory(torch.cuda.OutOfMemoryError("full"))
     assert not is_out_of_memory(RuntimeError("CUDA error"))
@@ -31,9 +35,7 @@ def test_decoding_goes_on_with_halves(tiny_network, toy_codec, toy_builder, most
             return full() if len(trees) > most else super().decode(model, builder, trees, *rest)
 
     found = Full(max_count=2)(model, toy_builder, TEXTS, ["a"])
-    for one, other in zip(found, expected):
-        assert [m.text for m in one.mentions] == [m.text for m in other.mentions]
-        assert [c.number for c in one.counts] == [c.number for c in other.counts]
+    assert said(found) == said(expected)
 
 
 def test_one_document_that_does_not_fit_is_an_error(tiny_network, toy_codec, toy_builder):
@@ -41,8 +43,27 @@ def test_one_document_that_does_not_fit_is_an_error(tiny_network, toy_codec, toy
         decode = full
 
     model = LanguageModel(tiny_network("llama"), toy_codec)
-    with pytest.raises(torch.cuda.OutOfMemoryError):
+    with pytest.raises(MemoryError, match=r"one document of \d+ prompt tokens: 'a'.*smaller base"):
         Full()(model, toy_builder, TEXTS, ["a"])
+
+
+def test_one_document_is_tried_again_with_what_was_given_back(
+    tiny_network, toy_codec, toy_builder, monkeypatch
+):
+    model = LanguageModel(tiny_network("llama"), toy_codec)
+    expected = TreeDecoder(max_count=2)(model, toy_builder, TEXTS, ["a"])
+    held = []
+    monkeypatch.setattr(model, "give_back_memory", held.clear)
+
+    class Full(TreeDecoder):
+        def decode(self, model, builder, trees, *rest):
+            if held:
+                full()
+            held.append(trees)  # as captured passes do
+            return super().decode(model, builder, trees, *rest)
+
+    found = Full(max_count=2, batch_tokens=1)(model, toy_builder, TEXTS, ["a"])
+    assert said(found) == said(expected)
 
 
 def test_training_goes_on_with_a_smaller_budget():

@@ -83,8 +83,8 @@ def test_what_is_saved_is_the_adapter_and_the_name_of_its_base(taught_folder):
         "base.json",
     ]
     base = srsly.read_json(folder / "base.json")
-    assert set(base) == {"name", "sha256"}
-    assert len(base["sha256"]) == 64
+    assert set(base) == {"name", "sha256", "adapter_sha256"}
+    assert len(base["sha256"]) == len(base["adapter_sha256"]) == 64
 
 
 def test_settings_are_saved(tiny_base, tmp_path):

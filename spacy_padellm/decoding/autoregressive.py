@@ -25,7 +25,7 @@ from .answer_form import AnswerForm
 from .bounds import Bounds
 from .decoder import Decoder
 from .lattice import Passage
-from .logits import likeliest
+from .logits import check_finite, likeliest
 from .prediction import Count, Prediction
 from .spoken import Spoken
 
@@ -213,7 +213,9 @@ class _Listener:
         self._breaks: dict[int, bool] = {}
 
     def __call__(self, answers: Sequence[Answer], logits: torch.Tensor) -> None:
-        for answer, token, logprob in zip(answers, *likeliest(logits), strict=True):
+        tokens, logprobs = likeliest(logits)
+        check_finite(np.array(logprobs))
+        for answer, token, logprob in zip(answers, tokens, logprobs, strict=True):
             self._take(answer, token, logprob)
 
     def _take(self, answer: Answer, token: int, logprob: float) -> None:

@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 from ..model.transfer import on_device
 from ..tree import ABSENT, Ints
 from .lattice import AFTER, FAR, START, Lattice
-from .logits import LOGIT_ROWS, in_float32
+from .logits import LOGIT_ROWS, check_finite, in_float32
 from .mentions import NOTHING
 
 END = 0  # the end of a mention among a document's own tokens
@@ -196,6 +196,7 @@ class Constraint:
         mentions (Ints): Their numbers, at least one.
         logits (torch.Tensor): Of their first tokens [mentions, vocabulary].
         RETURNS (list[NDArray]): For each, natural-log probabilities [edges out of START].
+        RAISES (NotFiniteError): None of them is finite, or one is not a number.
         """
         documents = self._document[mentions]
         opening = self._opening[self._tensor(documents)]
@@ -207,6 +208,8 @@ class Constraint:
             ]
         )
         rows = logprobs.double().cpu().numpy()
+        if rows.shape[1]:
+            check_finite(rows.max(1))
         return [
             row[: len(self._documents[d].place)] for row, d in zip(rows, documents, strict=True)
         ]

@@ -13,7 +13,7 @@ from ..model.pieces import Pieces
 from ..model.transfer import on_device
 from ..tree import COUNT, TRUNK, Ints, PromptTree
 from .bounds import Bounds
-from .logits import in_float32
+from .logits import check_finite, in_float32
 from .prediction import Count
 
 END = 10  # the symbol after the digits 0 to 9: the end of a number
@@ -75,7 +75,9 @@ class CountBranches:
         if len(first):
             evidence = self.evidence[which[first]]
             symbol[first] = first_digits(logprobs[first, :END], evidence, bounds).numpy()
-        self.say(which, symbol, logprobs.numpy()[np.arange(len(which)), symbol], bounds)
+        chosen = logprobs.numpy()[np.arange(len(which)), symbol]
+        check_finite(chosen)
+        self.say(which, symbol, chosen, bounds)
 
     def say(self, which: Ints, symbol: Ints, logprob: NDArray[np.floating], bounds: Bounds) -> None:
         """Let branches say a digit (0-9) or the end of the number (10), of given probability."""

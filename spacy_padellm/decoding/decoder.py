@@ -16,6 +16,7 @@ from ..tree import Ints, PromptTree
 from ..tree_builder import TreeBuilder
 from .bounds import Bounds
 from .lattice import Passage
+from .logits import NotFiniteError
 from .prediction import Count, Prediction
 
 logger = logging.getLogger(__name__)
@@ -107,7 +108,9 @@ class Decoder(ABC):
             [tokens, 2], whitespace left out: where constrained mentions start and end. None for
             anywhere but beside a space.
         RETURNS (list[Prediction]): One a text.
-        RAISES (ValueError): A text that is longer than the model's window.
+        RAISES (ValueError): A text that is longer than the model's window, or for which the
+            model's logits are not finite.
+        RAISES (MemoryError): A text that alone does not fit the GPU's memory.
         """
         blank = Prediction(tuple(Count(label, 0, 0.0) for label in labels))
         predictions = [blank] * len(texts)
@@ -134,6 +137,7 @@ class Decoder(ABC):
         ]
         model.network.eval()
         waiting = batches([self.work(model, tree) for tree in trees], budget)
+        alone: set[int] = set()  # tried again once, with the memory that was given back
         while waiting:
             batch = waiting.pop(0)
             try:
@@ -145,12 +149,25 @@ class Decoder(ABC):
                         [passages[asked[i]] for i in batch],
                         bounds,
                     )
+            except NotFiniteError:
+                # In a row that documents share one's NaN is in all: the fault is one's alone.
+                if len(batch) == 1:
+                    raise NotFiniteError(texts[asked[batch[0]]]) from None
+                waiting[:0] = _halves(batch)
+                continue
             except Exception as error:
-                if len(batch) == 1 or not is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 model.give_back_memory()
-                logger.debug("%d documents don't fit the GPU's memory: trying halves", len(batch))
-                waiting[:0] = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+                if len(batch) == 1 and batch[0] in alone:
+                    raise MemoryError(
+                        "The GPU's memory does not hold the decoding of one document of "
+                        f"{len(trees[batch[0]])} prompt tokens: {texts[asked[batch[0]]][:60]!r}…. "
+                        "Split it, ask for fewer labels, or use a smaller base."
+                    ) from error
+                logger.debug("%d documents don't fit the GPU's memory: trying less", len(batch))
+                alone.update(batch if len(batch) == 1 else ())
+                waiting[:0] = _halves(batch)
                 continue
             for i, prediction in zip(batch, said, strict=True):
                 predictions[asked[i]] = prediction
@@ -204,6 +221,12 @@ def batches(sizes: Sequence[int], budget: int) -> list[list[int]]:
         groups[-1].append(i)
         room -= sizes[i]
     return groups
+
+
+def _halves(batch: list[int]) -> list[list[int]]:
+    """RETURNS (list[list[int]]): Both halves of a batch; a single document as it is."""
+    middle = len(batch) // 2
+    return [half for half in (batch[:middle], batch[middle:]) if half]
 
 
 def decoder_factory(kind: type[Kind]) -> Callable[..., Kind]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ..tree import Ints
 
 Floats = NDArray[np.float64]
-NEVER = -1e9
+LEAST = -1e30  # what a model calls impossible can be chosen where nothing else is left
 
 
 def rising(logprobs: Floats, src: Ints) -> list[int] | None:
@@ -23,11 +23,11 @@ def rising(logprobs: Floats, src: Ints) -> list[int] | None:
     starts, first = np.unique(src, return_index=True)
     if len(starts) < len(logprobs):
         return None
-    best = np.maximum.reduceat(logprobs, first, axis=1)  # [mentions, starts]
+    best = np.maximum.reduceat(logprobs, first, axis=1).clip(LEAST)  # [mentions, starts]
     total, back = best[0], []
     for row in best[1:]:
         reach = np.maximum.accumulate(total)
-        before = np.concatenate([[NEVER], reach[:-1]])
+        before = np.concatenate([[-np.inf], reach[:-1]])
         who = np.maximum.accumulate(np.where(total > before, np.arange(len(total)), 0))
         back.append(np.concatenate([[0], who[:-1]]))
         total = row + before

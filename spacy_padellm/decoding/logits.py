@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 LOGIT_ROWS = 2048
+
+
+class NotFiniteError(ValueError):
+    """A model's logits hold NaN, or an infinity where something was chosen."""
+
+    def __init__(self, text: str | None = None):
+        about = "" if text is None else f" for {text[:60]!r}…"
+        super().__init__(
+            f"The model's logits{about} are not finite (NaN or infinite), so nothing can be "
+            'decoded. Run it in a wider floating-point type (dtype = "float32" in '
+            "[components.padellm_ner.model]), or check its weights: `python -m spacy padellm "
+            "download NAME` compares those of a base with their sha256."
+        )
+
+
+def check_finite(logprobs: NDArray[np.floating[Any]]) -> None:
+    """RAISES (NotFiniteError): A log-probability of something chosen that is not finite."""
+    if not np.isfinite(logprobs).all():
+        raise NotFiniteError
 
 
 def in_float32(logits: torch.Tensor) -> Iterator[torch.Tensor]:

@@ -12,6 +12,7 @@ from ..model.pieces import Pieces
 from ..spans import Mention
 from ..tree import Ints, PromptTree
 from .bounds import Bounds
+from .logits import check_finite
 
 NOTHING = -1  # said where the text allows no token
 
@@ -104,7 +105,11 @@ class MentionBranches:
         text_logprob: NDArray[np.floating] | None = None,
     ) -> None:
         """Let open mentions take their next tokens; the log-probability of an end is not the
-        mention's."""
+        mention's.
+
+        RAISES (NotFiniteError): A log-probability that is not finite.
+        """
+        check_finite(logprob[token != NOTHING])
         end = np.isin(token, self._ends)
         self.ended[which[end]] = True
         full = self.n_said[which] == self._bounds.max_mention_tokens

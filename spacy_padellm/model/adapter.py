@@ -9,9 +9,11 @@ from typing import Any
 
 import srsly
 
+from .identity import sha256_of_file
 from .weights import Weights
 
 BASE_FILE = "base.json"  # beside the adapter: name and sha256 of the base it was trained on
+ADAPTER_SHA256 = "adapter_sha256"  # in that file: of the adapter's own weights
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 DEFAULTS = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"}
@@ -29,14 +31,52 @@ def check_adapter_setting(adapter: Any) -> None:
 
 
 def check_adapter_folder(folder: Path) -> None:
-    """RAISES (FileNotFoundError): A folder that is not there or holds no peft adapter."""
+    """Refuse a folder before anything in it is read by peft.
+
+    folder (Path): The folder.
+    RAISES (FileNotFoundError): It is not there or holds no peft adapter as safetensors.
+    RAISES (ValueError): An adapter that is damaged, or of a kind that is not taken.
+    """
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
+            pickled = folder / "adapter_model.bin"
+            why = f", and {pickled.name} is not read, since it can run code" * pickled.is_file()
             raise FileNotFoundError(
-                f"There is no adapter at {folder}: {name} is missing. Give the folder that peft's "
-                f"save_pretrained wrote ({CONFIG_FILE}, {WEIGHTS_FILE}), or parameters such as "
-                '{"r": 16} for a new one.'
+                f"There is no adapter at {folder}: {name} is missing{why}. Give the folder that "
+                f"peft's save_pretrained wrote ({CONFIG_FILE}, {WEIGHTS_FILE}), or parameters such "
+                'as {"r": 16} for a new one.'
             )
+    _check_kind(folder / CONFIG_FILE)
+    known = read_base(folder).get(ADAPTER_SHA256)
+    if known is not None and known != (found := sha256_of_file(folder / WEIGHTS_FILE)):
+        raise ValueError(
+            f"The adapter at {folder} is damaged: {WEIGHTS_FILE} has sha256 {found} instead of "
+            f"{known}. Copy it again; if the change is meant, remove {ADAPTER_SHA256} from "
+            f"{BASE_FILE}."
+        )
+
+
+def _check_kind(path: Path) -> None:
+    try:
+        config = srsly.read_json(path)
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON: {error}. Copy the adapter again.") from error
+    kind = config.get("peft_type") if isinstance(config, dict) else config
+    if kind != "LORA":
+        raise ValueError(
+            f"{path} describes an adapter of peft_type {kind!r}. Only LORA is taken: other kinds "
+            "can't be folded into the weights, and may read files that they name."
+        )
+    _check_megatron(config, str(path))
+
+
+def _check_megatron(parameters: dict[str, Any], what: str) -> None:
+    # peft imports the module that megatron_core names.
+    if parameters.get("megatron_config") is not None:
+        raise ValueError(
+            f"{what} sets megatron_config, with which peft imports the module "
+            f"{parameters.get('megatron_core')!r}. Set it to null."
+        )
 
 
 def check_base(saved: dict[str, Any], weights: Weights, what: str) -> None:
@@ -58,7 +98,10 @@ def check_base(saved: dict[str, Any], weights: Weights, what: str) -> None:
 def read_base(folder: Path) -> dict[str, Any]:
     """RETURNS (dict[str, Any]): What `base.json` of a folder holds; empty if it has none."""
     path = folder / BASE_FILE
-    base = srsly.read_json(path) if path.is_file() else {}
+    try:
+        base = srsly.read_json(path) if path.is_file() else {}
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON: {error}. Copy the folder again.") from error
     if not isinstance(base, dict):
         raise ValueError(f"{path} must hold a JSON object with name and sha256, not {base!r}.")
     return base
@@ -88,7 +131,7 @@ def load_adapter(network: Any, folder: Path, *, trainable: bool = True) -> Any:
     trainable (bool): Whether its weights take gradients.
     RETURNS (peft.PeftModel): The network with the adapter.
     RAISES (FileNotFoundError): No adapter there.
-    RAISES (ValueError): An adapter whose shapes don't fit the base.
+    RAISES (ValueError): An adapter whose shapes don't fit the base, or that is damaged.
     """
     from peft import PeftModel
     from safetensors import SafetensorError
@@ -126,6 +169,7 @@ def save_adapter(network: Any, folder: Path) -> None:
 def _lora_config(parameters: dict[str, Any]) -> Any:
     from peft import LoraConfig
 
+    _check_megatron(parameters, "The adapter setting")
     try:
         return LoraConfig(task_type="CAUSAL_LM", **{**DEFAULTS, **parameters})
     except (TypeError, ValueError) as error:

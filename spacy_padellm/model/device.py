@@ -36,6 +36,20 @@ def checked_device(name: str) -> torch.device:
     return device
 
 
+def check_process(device: torch.device) -> None:
+    """Refuse a GPU in a process that was forked after CUDA had started.
+
+    device (torch.device): The device.
+    RAISES (RuntimeError): CUDA can't be used in this process.
+    """
+    if device.type == "cuda" and torch.cuda._is_in_bad_fork():
+        raise RuntimeError(
+            "This process was forked from one that used the GPU, and CUDA does not survive a fork. "
+            "Use n_process=1: one process fills a GPU with nlp.pipe(…, batch_size=256). Several "
+            'processes that each load the model need multiprocessing.set_start_method("spawn").'
+        )
+
+
 @cache
 def one_thread_in_forks() -> None:
     """Let processes forked from this one compute with one thread."""

@@ -1,6 +1,7 @@
 """What a folder must hold for transformers to load a base from it."""
 
 import json
+import re
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+SHARD = re.compile(r"[^/\\]+\.safetensors")
 TOKENIZERS = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "tekken.json")
 
 
@@ -17,12 +20,22 @@ def weight_files(folder: Path) -> list[Path]:
     folder (Path): A folder with a base.
     RETURNS (List[Path]): `model.safetensors`, or the shards that the index names; they may be
         missing. Empty if there is neither, or the index can't be read.
+    RAISES (ValueError): An index that names something other than files of the folder.
     """
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
     index = _read_json(folder / INDEX) or {}
     shards = index.get("weight_map")
-    return [folder / name for name in sorted(set(shards.values()))] if shards else []
+    if not isinstance(shards, dict) or not shards:
+        return []
+    for name in shards.values():
+        if not isinstance(name, str) or not SHARD.fullmatch(name):
+            raise ValueError(
+                f"{folder / INDEX} names {name!r} as a file of weights. Only .safetensors files of "
+                "its own folder are read: put them there, and don't use a base that you don't "
+                "trust."
+            )
+    return [folder / name for name in sorted(set(shards.values()))]
 
 
 def find_missing(folder: Path) -> str | None:
@@ -58,7 +71,7 @@ def check_folder(folder: Path) -> None:
     folder (Path): The folder.
     RAISES (ValueError): With what is wrong and what to do.
     """
-    problem = find_missing(folder) or _find_newer(folder)
+    problem = find_code(folder) or find_missing(folder) or _find_newer(folder)
     if problem:
         raise ValueError(f"Folder {folder} can't be used as a base model. {problem}")
 
@@ -75,13 +88,30 @@ def _find_newer(folder: Path) -> str | None:
     )
 
 
+def find_code(folder: Path) -> str | None:
+    """RETURNS (str | None): A sentence, where a base can't be read without code of its own."""
+    config = _read_json(folder / CONFIG) or {}
+    if "auto_map" not in config:
+        return None
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    if config.get("model_type") in CONFIG_MAPPING_NAMES:
+        return None
+    return (
+        f"Its {CONFIG} asks for Python code of its own (auto_map, model_type "
+        f"{config.get('model_type')!r}), and no code of a base is run (trust_remote_code is always "
+        f"off). Use a base of a type that transformers {version('transformers')} knows."
+    )
+
+
 def _explain_no_weights(folder: Path) -> str:
     if (folder / INDEX).is_file():
         return f"Its {INDEX} has no weight_map. Copy or fetch it again."
-    if any(folder.glob("pytorch_model*.bin")):
+    if pickles := sorted(path.name for kind in PICKLES for path in folder.glob(kind)):
         return (
-            "It holds its weights as pytorch_model.bin, and only safetensors are read. Convert "
-            "it by AutoModelForCausalLM.from_pretrained(folder).save_pretrained(folder)."
+            f"It holds its weights as {', '.join(pickles)}, a kind of file that can run code where "
+            "it is read, and only safetensors are read. If you trust it, convert it by "
+            "AutoModelForCausalLM.from_pretrained(folder).save_pretrained(folder)."
         )
     other = sorted(path.name for path in folder.glob("*.safetensors"))
     found = f", but {', '.join(other)}" if other else ""

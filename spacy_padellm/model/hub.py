@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from .folder import CONFIG, INDEX, WEIGHTS, find_missing, weight_files
+from .folder import CONFIG, INDEX, WEIGHTS, find_code, find_missing, weight_files
 from .progress import say
 
 # what a repository's root holds beside weights: configuration and tokenizer
@@ -69,6 +69,8 @@ def _download(name: str, refresh: bool, progress: bool) -> Path:
         with _bars(progress):
             # weights last: a snapshot that has them has the rest too
             folder = _fetch_files(name, SMALL_FILES, refresh)
+            if code := find_code(folder):
+                raise ValueError(f"Base model {name!r} can't be used. {code}")
             shards = [path.name for path in weight_files(folder)]
             _fetch_files(name, [WEIGHTS] if WEIGHTS in files else shards, refresh)
     except ValueError:

@@ -52,10 +52,19 @@ def load_network(folder: Path, device: str | torch.device, dtype: torch.dtype) -
 
 
 def load_codec(folder: Path) -> Codec:
-    """RETURNS (Codec): The tokenizer in a folder of weights."""
+    """RETURNS (Codec): The tokenizer in a folder of weights.
+
+    RAISES (ValueError): One that transformers can't read without running code of the folder.
+    """
     from transformers import AutoTokenizer
 
-    return Codec(AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
+    try:
+        return Codec(AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
+    except Exception as error:  # transformers raises whatever its parsers meet
+        raise ValueError(
+            f"transformers can't read the tokenizer in the folder {folder}: {error} Copy or fetch "
+            "it again; code of a base is never run (trust_remote_code is always off)."
+        ) from error
 
 
 def language_model(network: Any, codec: Codec) -> LanguageModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import shutil
 import tempfile
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Any
 import srsly
 
 from .adapter import (
+    ADAPTER_SHA256,
     BASE_FILE,
     CONFIG_FILE,
     WEIGHTS_FILE,
@@ -61,6 +63,7 @@ class SavedModel:
         """RETURNS (SavedModel): What `to_folder`, `save_whole` or peft wrote.
 
         RAISES (FileNotFoundError): A folder that is none of these.
+        RAISES (ValueError): An adapter that is damaged, or none that is taken.
         """
         base = read_base(folder)
         if base.get("whole"):
@@ -68,13 +71,23 @@ class SavedModel:
         if base and not (folder / CONFIG_FILE).is_file():
             return cls(base)
         check_adapter_folder(folder)
+        base.pop(ADAPTER_SHA256, None)
         return cls(base, _read(folder))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> SavedModel:
-        """RETURNS (SavedModel): What `to_bytes` wrote."""
+        """RETURNS (SavedModel): What `to_bytes` wrote.
+
+        RAISES (ValueError): Other files than an adapter's.
+        """
         message = srsly.msgpack_loads(data)
-        return cls(message["base"], message["files"])
+        files = message["files"]
+        if files and set(files) != set(ADAPTER_FILES):
+            raise ValueError(
+                f"The bytes of a saved model hold the files {sorted(files)} instead of those of an "
+                f"adapter, {', '.join(ADAPTER_FILES)}. Load the pipeline from its folder."
+            )
+        return cls(message["base"], files)
 
     def to_bytes(self) -> bytes:
         """RETURNS (bytes): A msgpack message.
@@ -101,7 +114,10 @@ class SavedModel:
         _clear(folder)
         for name, data in self.files.items():
             (folder / name).write_bytes(data)
-        srsly.write_json(folder / BASE_FILE, self.base)
+        base = dict(self.base)
+        if self.files:
+            base[ADAPTER_SHA256] = hashlib.sha256(self.files[WEIGHTS_FILE]).hexdigest()
+        srsly.write_json(folder / BASE_FILE, base)
 
     def whole_weights(self) -> Weights:
         """RETURNS (Weights): The folder of all weights, in the place of a base.

@@ -47,10 +47,15 @@ class CausalLMShim(Shim):
         RETURNS (LanguageModel): The model, the same one each time.
         RAISES (ValueError, OSError): A base or an adapter that can't be had; see `resolve_weights`
             and `load_adapter`. A device that can't run what `quantize` asks for.
+        RAISES (RuntimeError): A GPU in a process that was forked after CUDA had started.
         """
+        from .device import check_process
+
         with self._lock:
             if self._model is None:
                 self._model = self._load()
+            else:
+                check_process(self._model.device)
             return self._model
 
     def for_decoding(self) -> LanguageModel:
@@ -79,13 +84,14 @@ class CausalLMShim(Shim):
         import torch
 
         from .adapter import check_adapter_folder, check_base, load_adapter, new_adapter, read_base
-        from .device import checked_device, one_thread_in_forks, spacy_device
+        from .device import check_process, checked_device, one_thread_in_forks, spacy_device
         from .network import language_model, load_codec, load_network
         from .quantized import check_device
         from .weights import resolve_weights
 
         one_thread_in_forks()
         device = checked_device(self.settings.device or spacy_device())
+        check_process(device)
         if self.settings.quantize is not None:
             check_device(device.type)
         half = "float32" if device.type == "cpu" else "bfloat16"
@@ -125,9 +131,10 @@ class CausalLMShim(Shim):
         from ..tree_builder import TreeBuilder
 
         model = self.load()
-        if self._builder is None or self._builder[0] != prompt:
-            self._builder = (prompt, TreeBuilder(model.codec, prompt, model.max_positions))
-        return self._builder[1]
+        with self._lock:  # a builder's first steps change how the tokenizer reads
+            if self._builder is None or self._builder[0] != prompt:
+                self._builder = (prompt, TreeBuilder(model.codec, prompt, model.max_positions))
+            return self._builder[1]
 
     def __call__(
         self, trees: Sequence[PromptTree], is_train: bool

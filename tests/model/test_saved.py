@@ -5,7 +5,7 @@ import srsly
 from spacy_padellm.model.adapter import BASE_FILE, CONFIG_FILE, WEIGHTS_FILE
 from spacy_padellm.model.saved import SavedModel
 
-FILES = {CONFIG_FILE: b"{}", WEIGHTS_FILE: b"weights"}
+FILES = {CONFIG_FILE: b'{"peft_type": "LORA"}', WEIGHTS_FILE: b"weights"}
 
 
 def test_bare_base_over_an_adapter(tmp_path):

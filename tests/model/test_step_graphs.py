@@ -6,6 +6,7 @@ On a CPU the shapes are the same and nothing is captured; with a GPU the same te
 import pytest
 import torch
 
+from spacy_padellm.decoding.logits import NotFiniteError
 from spacy_padellm.decoding.replicated import make_replicated_decoder
 from spacy_padellm.decoding.struct import make_autoregressive_struct_decoder
 from spacy_padellm.decoding.tree import make_tree_decoder
@@ -183,6 +184,7 @@ def test_nan_does_not_outlive_its_batch(model, toy_builder):
     kept = embeddings.detach().clone()
     with torch.no_grad():
         embeddings.fill_(torch.nan)
-        decode(model, toy_builder, graphs=True)
+        with pytest.raises(NotFiniteError):
+            decode(model, toy_builder, graphs=True)
         embeddings.copy_(kept)
     assert agree(decode(model, toy_builder, graphs=True), expected)
