@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 from ..model.transfer import on_device
 from ..tree import ABSENT, Ints
 from .lattice import AFTER, FAR, START, Lattice
-from .logits import LOGIT_ROWS, check_finite, in_float32
+from .logits import Logits, check_finite
 from .mentions import NOTHING
 
 END = 0  # the end of a mention among a document's own tokens
@@ -98,13 +98,13 @@ class Constraint:
         return np.arange(first, len(self._document))
 
     def choose(
-        self, mentions: Ints, logits: torch.Tensor, left: Ints, rows: Ints, drafts: Ints
+        self, mentions: Ints, logits: Logits, left: Ints, rows: Ints, drafts: Ints
     ) -> Chosen:
         """Let mentions take the likeliest of the tokens that the text allows, and go on as long as
         they take what their drafts say.
 
         mentions (Ints): Their numbers, at least one.
-        logits (torch.Tensor): [n, vocabulary], of any floating type.
+        logits (Logits): Where `device` is.
         left (Ints): Tokens that each may still say [mentions].
         rows (Ints): Rows of the logits: of the next token of each, then of the tokens after those
             of its draft; ABSENT behind its end [mentions, steps].
@@ -112,12 +112,11 @@ class Constraint:
         RETURNS (Chosen): What each took.
         """
         size = max(1, CELLS // max(1, self._src.shape[1] * rows.shape[1]))
-        total = torch.cat([part.logsumexp(-1) for part in in_float32(logits)])
         alone = np.stack([mentions, self._document[mentions], left], axis=1)
         asked = self._tensor(np.concatenate([alone, rows, drafts], axis=1))
         widths = [1, 1, 1, rows.shape[1], drafts.shape[1]]
         found = torch.cat(
-            [self._choose(logits, total, *part.split(widths, 1)) for part in asked.split(size)]
+            [self._choose(logits, *part.split(widths, 1)) for part in asked.split(size)]
         )
         # One copy from the device: float64 holds every token exactly.
         said = found.cpu().numpy()
@@ -128,8 +127,7 @@ class Constraint:
 
     def _choose(
         self,
-        logits: torch.Tensor,
-        total: torch.Tensor,
+        logits: Logits,
         mentions: torch.Tensor,
         document: torch.Tensor,
         left: torch.Tensor,
@@ -157,7 +155,7 @@ class Constraint:
         legal[..., END] = (reached & self._is_end[document][:, None]).any(2)
 
         there = rows.clamp_min(0)
-        values = logits[there[:, :, None], self._tokens[document][:, None]].float()
+        values = logits.at(there[:, :, None], self._tokens[document][:, None])
         values = values.masked_fill(~legal, -torch.inf)
         best, choice = values.max(2)
         none = best == -torch.inf
@@ -176,7 +174,7 @@ class Constraint:
         return torch.cat(
             [
                 chosen.double(),
-                (best - total[there]).double(),
+                (best - logits.total[there]).double(),
                 (best - values.logsumexp(2)).double(),
                 n_taken[:, None].double(),
                 state.int().argmax(1)[:, None].double(),
@@ -190,28 +188,24 @@ class Constraint:
         there[:, self._trash] = False
         return there
 
-    def openings(self, mentions: Ints, logits: torch.Tensor) -> list[NDArray[np.float64]]:
+    def openings(self, mentions: Ints, logits: Logits, rows: Ints) -> list[NDArray[np.float64]]:
         """How likely mentions begin with each of the first tokens that their documents allow.
 
         mentions (Ints): Their numbers, at least one.
-        logits (torch.Tensor): Of their first tokens [mentions, vocabulary].
+        logits (Logits): Where `device` is.
+        rows (Ints): Rows of the logits: of the first token of each [mentions].
         RETURNS (list[NDArray]): For each, natural-log probabilities [edges out of START].
         RAISES (NotFiniteError): None of them is finite, or one is not a number.
         """
         documents = self._document[mentions]
         opening = self._opening[self._tensor(documents)]
-        parts = zip(logits.split(LOGIT_ROWS), opening.split(LOGIT_ROWS), strict=True)
-        logprobs = torch.cat(
-            [
-                part.gather(1, tokens).float() - part.float().logsumexp(-1, keepdim=True)
-                for part, tokens in parts
-            ]
-        )
-        rows = logprobs.double().cpu().numpy()
-        if rows.shape[1]:
-            check_finite(rows.max(1))
+        at = self._tensor(rows)
+        logprobs = logits.at(at[:, None], opening) - logits.total[at, None]
+        found = logprobs.double().cpu().numpy()
+        if found.shape[1]:
+            check_finite(found.max(1))
         return [
-            row[: len(self._documents[d].place)] for row, d in zip(rows, documents, strict=True)
+            row[: len(self._documents[d].place)] for row, d in zip(found, documents, strict=True)
         ]
 
     def enter(self, mentions: Sequence[int], nodes: Sequence[Ints]) -> None:

@@ -13,7 +13,7 @@ from ..model.pieces import Pieces
 from ..model.transfer import on_device
 from ..tree import COUNT, TRUNK, Ints, PromptTree
 from .bounds import Bounds
-from .logits import check_finite, in_float32
+from .logits import Logits, check_finite
 from .prediction import Count
 
 END = 10  # the symbol after the digits 0 to 9: the end of a number
@@ -54,22 +54,20 @@ class CountBranches:
         """RETURNS (Ints): The numbers that have not ended."""
         return np.flatnonzero(self.is_open)
 
-    def take(self, which: Ints, logits: torch.Tensor, codec: Codec, bounds: Bounds) -> None:
+    def take(self, which: Ints, logits: Logits, codec: Codec, bounds: Bounds) -> None:
         """Let branches take their likeliest digit or, after a digit, the end of the number.
 
         Only digits and the end can be said: whatever the model, a count is a number.
 
         which (Ints): Open branches.
-        logits (torch.Tensor): [branches, vocabulary], of any floating type.
+        logits (Logits): After each of them [branches].
         codec (Codec): For the ids of digits and end.
         bounds (Bounds): Where numbers stop.
         """
         if not len(which):
             return
-        symbols = on_device(np.array([*codec.digit_ids, codec.end_id]), logits.device)
-        logprobs = torch.cat(
-            [part[:, symbols] - part.logsumexp(-1, keepdim=True) for part in in_float32(logits)]
-        ).cpu()
+        symbols = on_device(symbols_of(codec), logits.values.device)
+        logprobs = (logits.of(symbols) - logits.total[:, None]).cpu()
         symbol = logprobs.argmax(-1).numpy()
         first = np.flatnonzero(~self._begun[which])
         if len(first):
@@ -125,6 +123,11 @@ class CountBranches:
         for tree, label, *rest in zip(*(column.tolist() for column in columns), strict=True):
             found[tree].append(Count(trees[tree].labels[label - 1], *rest))
         return found
+
+
+def symbols_of(codec: Codec) -> Ints:
+    """RETURNS (Ints): Tokens that numbers are said with: digits, then the end [11]."""
+    return np.array([*codec.digit_ids, codec.end_id])
 
 
 def first_digits(logprobs: torch.Tensor, evidence: torch.Tensor, bounds: Bounds) -> torch.Tensor:

@@ -135,7 +135,8 @@ class Decoder(ABC):
         passages = [
             Passage(text, None if tokens is None else tokens[i]) for i, text in enumerate(texts)
         ]
-        model.network.eval()
+        if model.network.training:  # a walk over all modules
+            model.network.eval()
         waiting = batches([self.work(model, tree) for tree in trees], budget)
         alone: set[int] = set()  # tried again once, with the memory that was given back
         while waiting:

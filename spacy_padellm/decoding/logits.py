@@ -1,4 +1,4 @@
-"""What is read off logits, a part of the rows at a time: many rows times a vocabulary is much."""
+"""What is read off the logits of a pass: the likeliest tokens, or some tokens and the total."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from ..model.transfer import on_device
 
 LOGIT_ROWS = 2048
 
@@ -29,6 +31,76 @@ def check_finite(logprobs: NDArray[np.floating[Any]]) -> None:
     """RAISES (NotFiniteError): A log-probability of something chosen that is not finite."""
     if not np.isfinite(logprobs).all():
         raise NotFiniteError
+
+
+class Logits:
+    """The logits of a pass, as far as they are read: some tokens, and the sum over all of them.
+
+    values (torch.Tensor): Of any floating type [rows, columns].
+    total (torch.Tensor | None): Natural log of the sum of the exponentials of a whole row, float32
+        [rows]; None to find it at first need.
+    column (torch.Tensor | None): Column of each token of the vocabulary, int64; None where the
+        columns are the vocabulary.
+    """
+
+    def __init__(
+        self,
+        values: torch.Tensor,
+        total: torch.Tensor | None = None,
+        column: torch.Tensor | None = None,
+    ):
+        self.values = values
+        self._total = total
+        self._column = column
+
+    def __getitem__(self, rows: slice) -> Logits:
+        """RETURNS (Logits): Those of some rows."""
+        total = None if self._total is None else self._total[rows]
+        return Logits(self.values[rows], total, self._column)
+
+    @property
+    def total(self) -> torch.Tensor:
+        """RETURNS (torch.Tensor): Log of the sum of the exponentials of each row, float32
+        [rows]."""
+        if self._total is None:
+            self._total = log_total(self.values)
+        return self._total
+
+    def at(self, rows: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """RETURNS (torch.Tensor): float32 of rows and tokens, whose shapes fit each other."""
+        column = tokens if self._column is None else self._column[tokens]
+        return self.values[rows, column].float()
+
+    def of(self, tokens: torch.Tensor) -> torch.Tensor:
+        """RETURNS (torch.Tensor): float32 of some tokens in each row [rows, tokens]."""
+        column = tokens if self._column is None else self._column[tokens]
+        return self.values[:, column].float()
+
+
+class Narrowing:
+    """Brings what is read off few logits to the host, in one copy.
+
+    tokens (NDArray): Token ids that can be asked for.
+    device (torch.device): Where logits are.
+    """
+
+    def __init__(self, tokens: NDArray[np.int64], device: torch.device):
+        once = np.unique(tokens)
+        column = np.zeros(int(once[-1]) + 1, dtype=np.int64)
+        column[once] = np.arange(len(once))
+        self._column = torch.from_numpy(column)
+        self._tokens = on_device(once, device)
+
+    def __call__(self, logits: torch.Tensor) -> Logits:
+        """RETURNS (Logits): On the host."""
+        found = torch.cat([logits[:, self._tokens].float(), log_total(logits)[:, None]], 1).cpu()
+        return Logits(found[:, :-1], found[:, -1], self._column)
+
+
+def log_total(logits: torch.Tensor) -> torch.Tensor:
+    """RETURNS (torch.Tensor): Log of the sum of the exponentials of each row, float32 [rows]."""
+    # A part of the rows at a time: many rows times a vocabulary is much.
+    return torch.cat([part.logsumexp(-1) for part in in_float32(logits)])
 
 
 def in_float32(logits: torch.Tensor) -> Iterator[torch.Tensor]:

@@ -15,6 +15,7 @@ from .bounds import Bounds
 from .counts import CountBranches
 from .decoder import Decoder, decoder_factory
 from .lattice import Passage
+from .logits import Logits
 from .prediction import Prediction
 from .speaker import Speaker
 from .tag_counts import say_first_digits
@@ -59,7 +60,7 @@ class ReplicatedDecoder(Decoder):
         while len(going_on := counts.open):
             digits = counts.last_digits(going_on, going_on, going_on, model.codec)
             feed, _ = feed_of_pieces([digits])
-            counts.take(going_on, rows.feed(feed), model.codec, bounds)
+            counts.take(going_on, Logits(rows.feed(feed)), model.codec, bounds)
 
         speaker = Speaker(trees, passages, builder, bounds, model.device)
         of, index = counts.heads(everyone, bounds)
@@ -94,7 +95,7 @@ class ReplicatedDecoder(Decoder):
         paths = (counts.tree[of], counts.label[of], index)
         none = np.zeros((len(runs), 0), dtype=np.int64)
         everyone = np.arange(len(runs))
-        logits = rows.feed(feed_of(runs))
+        logits = Logits(rows.feed(feed_of(runs)))
         speaker.begin(*paths, lengths, logits, everyone[:, None], none)
         mentions = speaker.mentions
         while len(live := mentions.open):
@@ -103,7 +104,7 @@ class ReplicatedDecoder(Decoder):
             trunk = np.full(len(live), TRUNK)
             piece = Pieces(live, live, trunk, np.full(len(live), COUNT), position, last)
             feed, (at,) = feed_of_pieces([piece])
-            speaker.go_on(live, rows.feed(feed), at, none[: len(live)])
+            speaker.go_on(live, Logits(rows.feed(feed)), at, none[: len(live)])
 
 
 make_replicated_decoder = decoder_factory(ReplicatedDecoder)

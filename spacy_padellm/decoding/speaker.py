@@ -16,10 +16,11 @@ from ..tree import ABSENT, Ints, PromptTree
 from ..tree_builder import TreeBuilder
 from .bounds import Bounds
 from .constraint import Constraint
+from .counts import symbols_of
 from .drafts import TextDrafts
 from .joint_starts import Floats, rising, windows
 from .lattice import Lattice, Passage, lattices
-from .logits import likeliest
+from .logits import Logits, Narrowing, likeliest
 from .mentions import MentionBranches
 
 
@@ -39,6 +40,7 @@ class Speaker:
     builder (TreeBuilder): Knows where the text is in a tree.
     bounds (Bounds): Where mentions stop.
     device (torch.device): Where logits are.
+
     begins (Sequence[NDArray[np.floating]] | None): For each text how likely a mention of a label
         begins in each of its tokens [tokens, labels], where the text has tags.
     """
@@ -50,22 +52,32 @@ class Speaker:
         builder: TreeBuilder,
         bounds: Bounds,
         device: torch.device,
-        begins: Sequence[NDArray[np.floating]] | None = None,
     ):
         codec = builder.codec
         self._bounds = bounds
         wanted = bounds.constrained or bounds.joint_starts
         self._pieces = builder.token_bytes if wanted else None
         ends = [codec.end_id]
-        if not self._constrained:
+        if not self.constrained:
             ends += [codec.tokenizer.eos_token_id]
         self.mentions = MentionBranches(bounds, [end for end in ends if end is not None])
         self._trees = trees
         self._passages = passages
         self._builder = builder
         self._device = device
-        self._begins = begins
+        self.begins: Sequence[NDArray[np.floating]] | None = None
         self._node = np.zeros(0, dtype=np.int64)
+
+    def prepare(self) -> None:
+        """Build what is read off the texts, which would else be built at first need."""
+        if self._pieces is not None:
+            _ = self._texts
+
+    def narrowing(self, device: torch.device) -> Narrowing:
+        """RETURNS (Narrowing): For what is read off logits on a device: the tokens of the texts,
+        digits and the end."""
+        tokens = [one.token for one in self._lattices]
+        return Narrowing(np.concatenate([*tokens, symbols_of(self._builder.codec)]), device)
 
     def drafts(self, which: Ints) -> Ints:
         """What mentions may say next.
@@ -86,12 +98,12 @@ class Speaker:
         tree, label, index (Ints): Paths of mentions, all of each label, in order [mentions].
         RETURNS (Ints): Tokens to be fed behind the head of each [mentions, steps].
         """
-        most = self._most(len(tree)) if self._begins is not None else 0
+        most = self._most(len(tree)) if self.begins is not None else 0
         found = np.full((len(tree), most), ABSENT)
-        if not most or self._begins is None:
+        if not most or self.begins is None:
             return found
         for group in _groups(tree, label):
-            begins = self._begins[tree[group[0]]][:, label[group[0]] - 1]
+            begins = self.begins[tree[group[0]]][:, label[group[0]] - 1]
             if len(group) <= len(begins):
                 likely = np.argpartition(-begins, len(group) - 1)[: len(group)]
                 own = int(tree[group[0]])
@@ -104,7 +116,7 @@ class Speaker:
         label: Ints,
         index: Ints,
         position: Ints,
-        logits: torch.Tensor,
+        logits: Logits,
         rows: Ints,
         drafts: Ints,
     ) -> Ints:
@@ -112,7 +124,7 @@ class Speaker:
 
         tree, label, index (Ints): Their paths, all of each label, in order [mentions].
         position (Ints): Positions of their first tokens [mentions].
-        logits (torch.Tensor): [n, vocabulary].
+        logits (Logits): Of a pass.
         rows (Ints): Rows of the logits: after the head of each, then after each token of its draft;
             ABSENT behind its end [mentions, steps].
         drafts (Ints): Tokens that were fed behind the heads [mentions, steps - 1].
@@ -138,11 +150,11 @@ class Speaker:
         self.mentions.stop_rambling(self._trees)
         return n_steps
 
-    def go_on(self, which: Ints, logits: torch.Tensor, rows: Ints, drafts: Ints) -> Ints:
+    def go_on(self, which: Ints, logits: Logits, rows: Ints, drafts: Ints) -> Ints:
         """Let mentions take their next tokens.
 
         which (Ints): Open mentions.
-        logits (torch.Tensor): [n, vocabulary].
+        logits (Logits): Of a pass.
         rows (Ints): Rows of the logits: after the last token of each, then after each token of its
             draft; ABSENT behind its end [mentions, steps].
         drafts (Ints): Tokens that were fed behind the last ones [mentions, steps - 1].
@@ -157,7 +169,7 @@ class Speaker:
         known."""
         mentions = self.mentions
         ended = np.flatnonzero(mentions.ended & (mentions.n_said > 0))
-        if self._constrained and len(ended):
+        if self.constrained and len(ended):
             assert self._pieces is not None
             for i, found in zip(ended.tolist(), self._texts.ends(ended), strict=True):
                 tree = mentions.tree[i]
@@ -173,12 +185,13 @@ class Speaker:
         return mentions.said(self._trees, self._builder.codec)
 
     @property
-    def _constrained(self) -> bool:
+    def constrained(self) -> bool:
+        """RETURNS (bool): Whether mentions can only be strings of their texts."""
         return self._bounds.constrained and self._pieces is not None
 
     def _most(self, n_mentions: int) -> int:
         """RETURNS (int): Draft tokens for each of so many mentions."""
-        if not n_mentions or not self._constrained:
+        if not n_mentions or not self.constrained:
             return 0
         return max(0, min(self._bounds.drafts, self._bounds.pass_tokens // n_mentions - 1))
 
@@ -203,11 +216,11 @@ class Speaker:
         assert self._pieces is not None
         return TextDrafts(self._lattices, self._text_ids, self._pieces)
 
-    def _say(self, which: Ints, logits: torch.Tensor, rows: Ints, drafts: Ints) -> Ints:
+    def _say(self, which: Ints, logits: Logits, rows: Ints, drafts: Ints) -> Ints:
         """RETURNS (Ints): Steps that each mention took [mentions]."""
-        if not self._constrained:
-            at = on_device(rows[:, 0].copy(), logits.device)
-            tokens, logprobs = likeliest(logits[at])
+        if not self.constrained:
+            at = on_device(rows[:, 0].copy(), logits.values.device)
+            tokens, logprobs = likeliest(logits.values[at])
             self.mentions.say(which, np.array(tokens), np.array(logprobs))
             return np.ones(len(which), dtype=np.int64)
         left = self.mentions.left(which)
@@ -222,26 +235,25 @@ class Speaker:
         self._node[which] = chosen.node
         return chosen.n_steps
 
-    def _after_draft(self, which: Ints, logits: torch.Tensor, rows: Ints, drafts: Ints) -> Ints:
+    def _after_draft(self, which: Ints, logits: Logits, rows: Ints, drafts: Ints) -> Ints:
         """RETURNS (Ints): Steps taken after a draft's first token, which was chosen [mentions]."""
         if not len(which):
             return np.zeros(0, dtype=np.int64)
         self.mentions.position[which] += 1
         return self._say(which, logits, rows, drafts)
 
-    def _begin_together(self, which: Ints, logits: torch.Tensor, rows: Ints) -> NDArray[np.bool_]:
+    def _begin_together(self, which: Ints, logits: Logits, rows: Ints) -> NDArray[np.bool_]:
         """RETURNS (NDArray[np.bool_]): Which mentions have begun so: not those of labels with more
         of them than the text has starts, nor one that is alone, which may say what it likes."""
         mentions = self.mentions
         groups = _groups(mentions.tree[which], mentions.label[which])
-        if self._constrained:
+        if self.constrained:
             groups = [group for group in groups if len(group) > 1]
         begun = np.zeros(len(which), dtype=bool)
         if not groups:
             return begun
         asked = np.concatenate(groups)
-        at = on_device(rows[asked], logits.device)
-        logprobs = self._texts.openings(which[asked], logits[at])
+        logprobs = self._texts.openings(which[asked], logits, rows[asked])
         entered: list[int] = []
         nodes: list[Ints] = []
         done = 0

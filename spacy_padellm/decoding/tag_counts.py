@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -12,8 +12,8 @@ from ..model.prompt_rows import PromptRows, Run, feed_of
 from ..tree import Ints
 from ..tree_builder import TreeBuilder
 from .bounds import Bounds
-from .counts import CountBranches
-from .logits import in_float32
+from .counts import CountBranches, symbols_of
+from .logits import Logits, Narrowing
 
 DIGITS = 10
 
@@ -27,6 +27,8 @@ def say_first_digits(
     builder: TreeBuilder,
     labels: Sequence[str],
     bounds: Bounds,
+    narrow: Narrowing | None = None,
+    meanwhile: Callable[[], object] | None = None,
 ) -> list[NDArray[np.float32]] | None:
     """Feed the prompts and let each count branch take its first digit, with the text's tags in it.
 
@@ -38,14 +40,20 @@ def say_first_digits(
     builder (TreeBuilder): Knows the tags' tokens.
     labels (Sequence[str]): The labels asked for.
     bounds (Bounds): Where numbers stop, how they are chosen.
+    narrow (Narrowing | None): Brings logits to the host, where they are few.
+    meanwhile (Callable[[], object] | None): What is to be done while the device is at work.
     RETURNS (list[NDArray[np.float32]] | None): For each tree, how likely a mention of a label
         begins in each token of its text [tokens, labels]; None where the tags are not asked.
     """
     symbols = builder.tag_symbols(labels) if bounds.tag_weight else None
+    wanted = ends if symbols is None else np.concatenate([ends, *texts])
+    fed = rows.feed(feed_of(runs, wanted))
+    if meanwhile is not None:
+        meanwhile()
+    logits = Logits(fed) if narrow is None else narrow(fed)
     if symbols is None:
-        counts.take(counts.open, rows.feed(feed_of(runs, ends)), builder.codec, bounds)
+        counts.take(counts.open, logits, builder.codec, bounds)
         return None
-    logits = rows.feed(feed_of(runs, np.concatenate([ends, *texts])))
     sizes = [len(text) for text in texts]
     begins = _begins(logits[len(ends) :], symbols).split(sizes)
     numbers = torch.stack(numbers_of(begins))[counts.tree, counts.label - 1]
@@ -56,11 +64,15 @@ def say_first_digits(
     return [part.numpy() for part in begins]
 
 
-def _begins(logits: torch.Tensor, tags: Sequence[int]) -> torch.Tensor:
+def said_first(builder: TreeBuilder, labels: Sequence[str]) -> Ints:
+    """RETURNS (Ints): Tokens that `say_first_digits` reads the logits of."""
+    return np.array([*symbols_of(builder.codec), *(builder.tag_symbols(labels) or [])])
+
+
+def _begins(logits: Logits, tags: Sequence[int]) -> torch.Tensor:
     """RETURNS (torch.Tensor): float32 [tokens, labels]: P(a mention of the label begins)."""
-    columns = torch.tensor(tags, device=logits.device)
-    parts = [part[:, columns].softmax(-1)[:, 2:] for part in in_float32(logits)]
-    return torch.cat(parts).cpu()
+    columns = torch.tensor(tags, device=logits.values.device)
+    return logits.of(columns).softmax(-1)[:, 2:].cpu()
 
 
 def numbers_of(begins: Sequence[torch.Tensor]) -> list[torch.Tensor]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from ..model.language_model import ROW_TOKENS, LanguageModel
 from ..model.pieces import Pieces, feed_of_pieces
@@ -16,10 +17,15 @@ from .bounds import Bounds
 from .counts import CountBranches
 from .decoder import Decoder, decoder_factory
 from .lattice import Passage
+from .logits import Logits, Narrowing
 from .prediction import Prediction
 from .replicated import ReplicatedDecoder
 from .speaker import Speaker
-from .tag_counts import say_first_digits
+from .tag_counts import said_first, say_first_digits
+
+# Count branches up to which what is chosen is chosen on the host: a GPU would launch a hundred
+# kernels that take longer to launch than to run.
+FEW_BRANCHES = 32
 
 
 class TreeDecoder(Decoder):
@@ -53,11 +59,18 @@ class TreeDecoder(Decoder):
         texts = [
             start + builder.text_places(tree) for start, tree in zip(starts, trees, strict=False)
         ]
-        labels = trees[0].labels
-        begins = say_first_digits(rows, runs, counts, counts.last, texts, builder, labels, bounds)
-
-        speaker = Speaker(trees, passages, builder, bounds, model.device, begins)
-        step = _Step(builder, rows, row_of, counts, speaker, bounds)
+        few = bounds.graphs and bounds.constrained and len(counts.tree) <= FEW_BRANCHES
+        few = few and builder.token_bytes is not None
+        device = torch.device("cpu") if few else model.device
+        speaker = Speaker(trees, passages, builder, bounds, device)
+        first = Narrowing(said_first(builder, trees[0].labels), model.device) if few else None
+        speaker.begins = say_first_digits(
+            *(rows, runs, counts, counts.last, texts, builder, trees[0].labels, bounds),
+            narrow=first,
+            meanwhile=speaker.prepare if bounds.graphs else None,
+        )
+        narrow = speaker.narrowing(model.device) if few else None
+        step = _Step(builder, rows, row_of, counts, speaker, bounds, narrow)
         while step():
             pass
         return [
@@ -83,6 +96,7 @@ class _Step:
     counts: CountBranches
     speaker: Speaker
     bounds: Bounds
+    narrow: Narrowing | None
 
     def __call__(self) -> bool:
         """RETURNS (bool): False, and nothing done, where all has been said."""
@@ -101,7 +115,8 @@ class _Step:
         drafts = speaker.drafts(speaking)
         said = speaker.mentions.last_tokens(speaking, self.row_of, drafts)
         feed, (_, head_rows, said_rows) = feed_of_pieces([digits, heads, said])
-        logits = self.rows.feed(feed)
+        fed = self.rows.feed(feed)
+        logits = Logits(fed) if self.narrow is None else self.narrow(fed)
 
         counts.take(numbers, logits[: len(numbers)], codec, self.bounds)
         # Where a number goes on its heads were asked too early: no mention begins.

@@ -46,9 +46,7 @@ def add_norm(
 
 
 def rotate_and_store(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
+    states: torch.Tensor,
     cos: torch.Tensor,
     sin: torch.Tensor,
     slots: torch.Tensor,
@@ -57,16 +55,16 @@ def rotate_and_store(
 ) -> torch.Tensor:
     """Rotary positions for queries and keys; keys and values into their slots of the cache.
 
-    query (torch.Tensor): [rows, Q, heads * size].
-    key, value (torch.Tensor): [rows, Q, heads of keys * size].
+    states (torch.Tensor): Queries, keys and values [rows, Q, (heads + 2 * heads of keys) * size].
     cos, sin (torch.Tensor): [rows, Q, size].
     slots (torch.Tensor): int64 [rows, Q].
     keys, values (torch.Tensor): The cache's [rows, heads of keys, slots, size], written to.
     RETURNS (torch.Tensor): The queries [rows, heads, Q, size].
     """
-    size = keys.shape[3]
+    n_key_heads, size = keys.shape[1], keys.shape[3]
     rows = torch.arange(len(keys), device=keys.device)[:, None]
-    query, key, value = (part.unflatten(2, (-1, size)) for part in (query, key, value))
+    states = states.unflatten(2, (-1, size))
+    query, key, value = states.tensor_split([-2 * n_key_heads, -n_key_heads], 2)
     keys[rows, :, slots] = _rotated(key, cos, sin)
     values[rows, :, slots] = value
     return _rotated(query, cos, sin).transpose(1, 2).contiguous()
@@ -78,6 +76,8 @@ def _rotated(states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torc
     return states * cos[:, :, None] + turned * sin[:, :, None]
 
 
-def gated(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
-    """RETURNS (torch.Tensor): SiLU of the gate, times the other [tokens, size]."""
+def gated(states: torch.Tensor) -> torch.Tensor:
+    """RETURNS (torch.Tensor): SiLU of the first half of each row, times the second
+    [tokens, size]."""
+    gate, up = states.chunk(2, -1)
     return F.silu(gate) * up

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -126,9 +124,7 @@ def _add_norm(
 
 
 def rotate_and_store(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
+    states: torch.Tensor,
     cos: torch.Tensor,
     sin: torch.Tensor,
     slots: torch.Tensor,
@@ -136,14 +132,12 @@ def rotate_and_store(
     values: torch.Tensor,
 ) -> torch.Tensor:
     """See `fused_ops.rotate_and_store`."""
-    rows, length, width = query.shape
-    size = keys.shape[3]
-    n_heads, n_key_heads = width // size, keys.shape[1]
-    rotated = query.new_empty(rows, n_heads, length, size)
+    rows, length, width = states.shape
+    n_key_heads, size = keys.shape[1], keys.shape[3]
+    n_heads = width // size - 2 * n_key_heads
+    rotated = states.new_empty(rows, n_heads, length, size)
     _rotate_and_store[(rows * length, 3)](
-        query,
-        key,
-        value,
+        states,
         cos,
         sin,
         slots,
@@ -166,9 +160,7 @@ def rotate_and_store(
 
 @triton.jit
 def _rotate_and_store(
-    query,
-    key,
-    value,
+    states,
     cos,
     sin,
     slots,
@@ -192,19 +184,18 @@ def _rotate_and_store(
     at = tl.arange(0, block_half)[None, :]
     kind = tl.program_id(1)
     slot = tl.load(slots + row * slot_stride + column)
+    source = states + (token * (n_heads + 2 * n_key_heads) + head) * (2 * half) + at
     place = row * row_stride + head * head_stride + slot * place_stride + at
     if kind == 0:
         inside = (head < n_heads) & (at < half)
-        source = query + (token * n_heads + head) * (2 * half) + at
-        place = ((row * n_heads + head) * length + column) * (2 * half) + at
-        target = rotated + place
+        target = rotated + ((row * n_heads + head) * length + column) * (2 * half) + at
     elif kind == 1:
         inside = (head < n_key_heads) & (at < half)
-        source = key + (token * n_key_heads + head) * (2 * half) + at
+        source += n_heads * 2 * half
         target = keys + place
     else:
         inside = (head < n_key_heads) & (at < half)
-        source = value + (token * n_key_heads + head) * (2 * half) + at
+        source += (n_heads + n_key_heads) * 2 * half
         target = values + place
     first = tl.load(source, mask=inside)
     second = tl.load(source + half, mask=inside)
@@ -226,19 +217,22 @@ def _rotate_and_store(
     tl.store(target + half, second, mask=inside)
 
 
-def gated(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+def gated(states: torch.Tensor) -> torch.Tensor:
     """See `fused_ops.gated`."""
-    product = torch.empty_like(gate)
-    n: Any = gate.numel()
-    _gated[(triton.cdiv(n, GATED),)](gate, up, product, n, GATED)
+    n_tokens, width = states.shape
+    size = width // 2
+    product = states.new_empty(n_tokens, size)
+    _gated[(n_tokens, triton.cdiv(size, GATED))](states, product, size, GATED)
     return product
 
 
 @triton.jit
-def _gated(gate, up, product, n, block: tl.constexpr):
-    at = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
-    inside = at < n
-    wide = tl.load(gate + at, mask=inside).to(tl.float32)
+def _gated(states, product, size, block: tl.constexpr):
+    token = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * block + tl.arange(0, block)
+    inside = column < size
+    gate = states + token * 2 * size + column
+    wide = tl.load(gate, mask=inside).to(tl.float32)
     wide = (wide / (1 + tl.exp(-wide))).to(product.dtype.element_ty).to(tl.float32)
-    wide *= tl.load(up + at, mask=inside).to(tl.float32)
-    tl.store(product + at, wide.to(product.dtype.element_ty), mask=inside)
+    wide *= tl.load(gate + size, mask=inside).to(tl.float32)
+    tl.store(product + token * size + column, wide.to(product.dtype.element_ty), mask=inside)

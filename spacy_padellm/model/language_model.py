@@ -46,6 +46,7 @@ class LanguageModel:
         self.codec = codec
         self.takes_paths = takes_paths
         self.fuses: bool | None = None
+        self.placement: Any = None
         self._fused: tuple[Any, FusedLayers | None] | None = None
         use_packed_attention(self.base)
         # The hook of one pass must not fire in another's; replayed passes share their memory.
@@ -79,10 +80,18 @@ class LanguageModel:
         """RETURNS (torch.Tensor): The values on the network's device."""
         return on_device(values, self.device)
 
-    @property
-    def adapter_state(self) -> list[Any]:
-        """RETURNS (list[Any]): Which adapters are active, and which are folded into the weights."""
-        return [getattr(self._adapted, name, None) for name in ("active_adapters", "merged")]
+    def look_at_weights(self) -> None:
+        """Note where the weights lie, and which adapters are active or folded into them, for what
+        reads the weights in place (`placement`)."""
+        weights = [parameters[name] for parameters, name in self._owners]
+        addresses = [None if one is None else one.data_ptr() for one in weights]
+        adapters = [getattr(self._adapted, name, None) for name in ("active_adapters", "merged")]
+        self.placement = addresses, adapters
+
+    @cached_property
+    def _owners(self) -> list[tuple[Any, str]]:
+        modules = self.network.modules()
+        return [(one._parameters, name) for one in modules for name in one._parameters]
 
     @cached_property
     def _adapted(self) -> Any:
@@ -96,9 +105,8 @@ class LanguageModel:
         wanted = self.device.type == "cuda" if self.fuses is None else self.fuses
         if not wanted or torch.is_grad_enabled():
             return None
-        state = self.adapter_state, self.device
-        if self._fused is None or self._fused[0] != state:
-            self._fused = state, None
+        if self._fused is None or self._fused[0] != self.placement:
+            self._fused = self.placement, None
             if fits(self):
                 self._compare_fused()
         return self._fused[1]
@@ -108,10 +116,12 @@ class LanguageModel:
 
         tree = toy_tree(self.base.get_input_embeddings().num_embeddings)
         plain = cached_logits(self, tree).float()
-        self._fused = (self.adapter_state, self.device), FusedLayers(self)
+        fused = FusedLayers(self)
+        self.look_at_weights()
+        self._fused = self.placement, fused
         difference = float((cached_logits(self, tree).float() - plain).norm() / plain.norm())
         if not difference <= FUSED_TOLERANCE.get(self.base.dtype, 2e-2):
-            self._fused = (self.adapter_state, self.device), None
+            self._fused = self.placement, None
             logger.warning(
                 "The layers of base model %r are not fused: their logits would differ by %.2g.",
                 self.config.model_type,

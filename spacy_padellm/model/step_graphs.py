@@ -48,8 +48,6 @@ class StepGraphs:
         self._memories: OrderedDict[tuple[int, int], RowMemory] = OrderedDict()
         self._captured: OrderedDict[tuple[int, ...], _Captured] = OrderedDict()
         self._seen: Counter[tuple[int, ...]] = Counter()
-        modules = list(model.network.modules())
-        self._owners = [(one._parameters, name) for one in modules for name in one._parameters]
         self._weights: object = None
         self._slot_bytes = 0
         self._pool: Any = None
@@ -167,12 +165,9 @@ class StepGraphs:
         return captured
 
     def _check_weights(self) -> None:
-        places = [parameters[name] for parameters, name in self._owners]
-        addresses = [None if one is None else one.data_ptr() for one in places]
-        weights = addresses, self._model.adapter_state
-        if weights != self._weights:
+        if self._model.placement != self._weights:
             self.drop()
-            self._weights = weights
+            self._weights = self._model.placement
 
     def drop(self) -> None:
         """Forget all graphs and memories."""

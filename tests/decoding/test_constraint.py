@@ -14,6 +14,7 @@ from tokenizers import normalizers
 
 from spacy_padellm.decoding.constraint import Constraint
 from spacy_padellm.decoding.lattice import Passage, lattices
+from spacy_padellm.decoding.logits import Logits
 from spacy_padellm.decoding.mentions import NOTHING
 from spacy_padellm.decoding.replicated import make_replicated_decoder
 from spacy_padellm.decoding.tree import make_tree_decoder
@@ -60,7 +61,7 @@ def choose(constraint, mentions, logits, left):
     n = len(mentions)
     none = np.zeros((n, 0), dtype=np.int64)
     rows = np.arange(n)[:, None]
-    chosen = constraint.choose(np.array(mentions), logits, np.array(left), rows, none)
+    chosen = constraint.choose(np.array(mentions), Logits(logits), np.array(left), rows, none)
     assert chosen.n_steps.tolist() == [1] * n
     return tuple(column[:, 0].tolist() for column in chosen[:3])
 

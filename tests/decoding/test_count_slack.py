@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from spacy_padellm.decoding.bounds import Bounds
 from spacy_padellm.decoding.counts import CountBranches, first_digits
+from spacy_padellm.decoding.logits import Logits
 from spacy_padellm.decoding.replicated import make_replicated_decoder
 from spacy_padellm.decoding.tree import make_tree_decoder
 from spacy_padellm.model.language_model import LanguageModel
@@ -41,7 +42,7 @@ def test_the_logprob_is_of_what_was_said(toy_codec, toy_builder):
     counts = CountBranches(toy_builder.ask(["a hat"], ["a"]))
     logits = torch.full((1, 512), -1e4)
     logits[0, list(toy_codec.digit_ids[:2])] = torch.tensor([0.6, 0.4]).log()
-    counts.take(counts.open, logits, toy_codec, Bounds(99, 8, None, 0.3))
+    counts.take(counts.open, Logits(logits), toy_codec, Bounds(99, 8, None, 0.3))
     assert counts.number.tolist() == [1]
     assert counts.logprob.tolist() == pytest.approx([-0.916], abs=1e-3)
 

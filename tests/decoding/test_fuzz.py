@@ -1,6 +1,6 @@
 """Whatever a model says, and whatever the text is, what comes out is well-formed and bounded.
 
-SPACY_PADELLM_FUZZ, a number, multiplies the examples: `SPACY_PADELLM_FUZZ=100 pytest …/test_fuzz.py`.
+SPACY_PADELLM_FUZZ, a number, multiplies the examples: `SPACY_PADELLM_FUZZ=100 pytest PATH`.
 """
 
 import math
@@ -109,8 +109,10 @@ def test_parallel_decoders(
         check_counts(prediction, labels, options["max_count"])
         check_mentions(prediction, doc, options, options["constrained"])
         check_annotation(prediction, doc, make_deduplicate_by_span())
-    # One pass a token at most, and a few for the prompts and the digits of numbers.
-    assert model.passes <= len(texts) * (options["max_mention_tokens"] + 8)
+    # One pass a token at most, and a few for the prompts and the digits of numbers; a pass of a new
+    # shape is captured by one more.
+    most = len(texts) * (options["max_mention_tokens"] + 8)
+    assert model.passes <= (2 * most if options["graphs"] else most)
 
 
 @pytest.mark.parametrize(

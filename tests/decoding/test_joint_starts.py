@@ -13,6 +13,7 @@ from plain_decoding import PLAIN
 from spacy_padellm.decoding.bounds import Bounds
 from spacy_padellm.decoding.joint_starts import rising, windows
 from spacy_padellm.decoding.lattice import Passage
+from spacy_padellm.decoding.logits import Logits
 from spacy_padellm.decoding.replicated import make_replicated_decoder
 from spacy_padellm.decoding.speaker import Speaker
 from spacy_padellm.decoding.tree import make_tree_decoder
@@ -98,7 +99,7 @@ def begin(speaker, logits):
     zeros = np.zeros(n, dtype=np.int64)
     index, position = np.arange(1, n + 1), zeros + 9
     rows, drafts = np.arange(n)[:, None], np.zeros((n, 0), dtype=np.int64)
-    speaker.begin(zeros, zeros + 1, index, position, logits, rows, drafts)
+    speaker.begin(zeros, zeros + 1, index, position, Logits(logits), rows, drafts)
 
 
 def test_the_same_place_is_not_said_twice(toy_builder):

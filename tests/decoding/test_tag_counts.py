@@ -8,6 +8,7 @@ import torch
 
 from spacy_padellm.decoding.bounds import Bounds
 from spacy_padellm.decoding.counts import CountBranches
+from spacy_padellm.decoding.logits import Logits
 from spacy_padellm.decoding.replicated import make_replicated_decoder
 from spacy_padellm.decoding.tag_counts import DIGITS, numbers_of
 from spacy_padellm.decoding.tree import make_tree_decoder
@@ -41,7 +42,7 @@ def said(builder, weight, evidence):
     logits[0, list(codec.digit_ids[:3])] = torch.tensor([0.6, 0.3, 0.1]).log()
     counts = CountBranches(builder.ask(["a hat"], ["a"]))
     counts.evidence[0] = torch.tensor(evidence).log()
-    counts.take(counts.open, logits, codec, Bounds(99, 8, None, None, weight))
+    counts.take(counts.open, Logits(logits), codec, Bounds(99, 8, None, None, weight))
     return counts
 
 

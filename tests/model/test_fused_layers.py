@@ -131,20 +131,18 @@ class TestKernels:
     @pytest.mark.parametrize(("heads", "key_heads", "size"), [(9, 3, 64), (8, 8, 128), (6, 2, 12)])
     def test_rotate_and_store(self, kernels, dtype, heads, key_heads, size):
         rows, length, slots = 3, 5, 16
-        states = [
-            torch.randn(rows, length, n * size, device="cuda", dtype=dtype)
-            for n in (heads, key_heads, key_heads)
-        ]
+        width = (heads + 2 * key_heads) * size
+        states = torch.randn(rows, length, width, device="cuda", dtype=dtype)
         cos, sin = torch.randn(2, rows, length, size, device="cuda", dtype=dtype)
         order = [torch.randperm(slots, device="cuda")[:length] for _ in range(rows)]
         caches = torch.zeros(2, 2, rows, key_heads, slots, size, device="cuda", dtype=dtype)
         found = [
-            ops.rotate_and_store(*states, cos, sin, torch.stack(order), *cache)
+            ops.rotate_and_store(states, cos, sin, torch.stack(order), *cache)
             for ops, cache in zip((kernels, fused_ops), caches, strict=True)
         ]
         self.close(*found)
         self.close(*caches)
 
     def test_gated(self, kernels, dtype):
-        gate, up = torch.randn(2, 7, 1536, device="cuda", dtype=dtype)
-        self.close(kernels.gated(gate, up), fused_ops.gated(gate, up))
+        states = torch.randn(7, 2 * 1536, device="cuda", dtype=dtype)
+        self.close(kernels.gated(states), fused_ops.gated(states))
