@@ -195,7 +195,11 @@ class _ForcedRows(CachedRows):
             place = model.place(
                 lambda: script.following(feed.ids, feed.paths, feed.wanted), len(feed.wanted)
             )
-        return model.forced(super().feed(feed), place)
+        logits = super().feed(feed)
+        if self.total is not None and place is not None:
+            with torch.inference_mode():
+                self.total[place[0]] = FORCED
+        return model.forced(logits, place)
 
 
 class Dictation:

@@ -101,7 +101,8 @@ def align(
             # No whitespace token is at an edge of the span, as there is no space at the mention's.
             start, end = text.expand(chosen[i])
             score, in_text = _score(mention), mention.text_logprobs
-            text_score = None if in_text is None else math.exp(min(math.fsum(in_text), 0.0))
+            asked = mention.count_logprob
+            text_score = None if in_text is None else _probability(asked + math.fsum(in_text))
             spans.append(
                 ScoredSpan(start, end, *chosen[i], mention.label, score, strings[i], text_score)
             )
@@ -119,13 +120,17 @@ def _apart(places: Sequence[Place]) -> list[Place]:
 
 
 def _score(mention: Mention) -> float:
-    logprob = mention.logprob
+    logprob = mention.count_logprob + mention.logprob
     if math.isnan(logprob):
         raise ValueError(
             f"The log-probability of mention {mention.index} of label {mention.label!r}, "
             f"{mention.text!r}, is not a number. Look for NaN in the model's weights, or run the "
             f"model in a wider floating-point type."
         )
+    return _probability(logprob)
+
+
+def _probability(logprob: float) -> float:
     return math.exp(min(logprob, 0.0))  # rounding can lift a sure mention above 1
 
 

@@ -18,6 +18,8 @@ class Mention:
         text allows; None where mentions are not constrained.
     places (tuple[tuple[int, int], ...] | None): Start and end characters of the places where the
         text has it, rising; None where only its string is known.
+    count_logprob (float): Natural-log probability that its label has so many mentions or more:
+        P(count >= index). 0 where no counts are said.
     """
 
     label: str
@@ -27,6 +29,7 @@ class Mention:
     ended: bool
     text_logprobs: tuple[float, ...] | None = None
     places: tuple[tuple[int, int], ...] | None = None
+    count_logprob: float = 0.0
 
     @property
     def logprob(self) -> float:
@@ -44,10 +47,11 @@ class ScoredSpan:
         first token if the span was widened to whole tokens.
     end_char (int): Character offset after its last character, likewise.
     label (str): The label.
-    score (float): Probability of the mention, in [0, 1].
+    score (float): P(count >= index) * P(mention): how likely its label has so many mentions, and
+        this one is said, in [0, 1].
     text (str): The mention as the model said it, without surrounding whitespace.
-    text_score (float | None): Probability among the strings that the text allows, in [0, 1];
-        None where mentions are not constrained.
+    text_score (float | None): The same, with the mention's probability among the strings that the
+        text allows, in [0, 1]; None where mentions are not constrained.
     """
 
     start: int

@@ -1,6 +1,5 @@
 """A model that answers by a script: decoders can be led anywhere, and must read prompts right."""
 
-
 import numpy as np
 import torch
 

@@ -1,4 +1,5 @@
 import json
+import math
 import pickle
 import random
 import time
@@ -503,3 +504,10 @@ def test_known_places_are_taken_whatever_the_text():
     assert places(aligned) == [("L", 0, 4), ("L", 9, 13)]
     assert reasons(aligned) == [alignment.TOO_OFTEN]
     assert align(doc, []) == alignment.Alignment([], [])
+
+
+def test_a_score_is_that_of_the_count_and_of_the_mention():
+    said = Mention("L", 2, "Rome", (-0.1, -0.2), True, (-0.05, 0.0), ((9, 13),), -0.5)
+    (span,) = align(doc_of("Rome and Rome"), [said]).spans
+    assert span.score == pytest.approx(math.exp(-0.8))
+    assert span.text_score == pytest.approx(math.exp(-0.55))

@@ -48,6 +48,8 @@ class CountBranches:
         self.bounded = np.zeros(n, dtype=bool)
         self.evidence = torch.full((n, 10), torch.nan)
         self._begun = np.zeros(n, dtype=bool)
+        self._at_least = np.ones((n, END), dtype=np.float32)
+        self._begins = np.ones(n, dtype=np.float32)
 
     @property
     def open(self) -> Ints:
@@ -72,7 +74,12 @@ class CountBranches:
         first = np.flatnonzero(~self._begun[which])
         if len(first):
             evidence = self.evidence[which[first]]
-            symbol[first] = first_digits(logprobs[first, :END], evidence, bounds).numpy()
+            numbers = number_chances(logprobs[first, :END], evidence, bounds)
+            symbol[first] = first_digits(numbers, bounds).numpy()
+            self._at_least[which[first]] = at_least(numbers).numpy()
+            # What a longer number begins with says that it is at least ten.
+            said = symbol[first]
+            self._begins[which[first]] = numbers.numpy()[np.arange(len(first)), said]
         chosen = logprobs.numpy()[np.arange(len(which)), symbol]
         check_finite(chosen)
         self.say(which, symbol, chosen, bounds)
@@ -116,6 +123,17 @@ class CountBranches:
         first = np.repeat(np.cumsum(asked) - asked, asked)
         return np.repeat(which, asked), 1 + np.arange(len(first)) - first
 
+    def log_at_least(self, which: Ints, index: Ints) -> NDArray[np.floating]:
+        """How likely numbers are as large as their mentions' indices, or larger.
+
+        which (Ints): The number of each mention [mentions].
+        index (Ints): Its index, from 1 [mentions].
+        RETURNS (NDArray): Natural-log probabilities [mentions].
+        """
+        chance = self._at_least[which, np.minimum(index, END - 1)]
+        long = self.number[which] >= END
+        return np.log(np.where(long, np.maximum(chance, self._begins[which]), chance))
+
     def said(self, trees: Sequence[PromptTree]) -> list[list[Count]]:
         """RETURNS (list[list[Count]]): What was said of each tree, in the labels' order."""
         found: list[list[Count]] = [[] for _ in trees]
@@ -130,21 +148,36 @@ def symbols_of(codec: Codec) -> Ints:
     return np.array([*codec.digit_ids, codec.end_id])
 
 
-def first_digits(logprobs: torch.Tensor, evidence: torch.Tensor, bounds: Bounds) -> torch.Tensor:
-    """The likeliest number, or the largest whose P(count >= number) is above the slack.
+def number_chances(logprobs: torch.Tensor, evidence: torch.Tensor, bounds: Bounds) -> torch.Tensor:
+    """How likely each number is, by the model and the text's tags.
 
     A first digit stands for its number: larger numbers that begin with it count as it does.
 
     logprobs (torch.Tensor): The model's, float32 [branches, 10].
     evidence (torch.Tensor): By the text's tags, float32 [branches, 10], NaN where there is none.
-    bounds (Bounds): Slack, and the tags' weight.
-    RETURNS (torch.Tensor): int64 [branches].
+    bounds (Bounds): The tags' weight.
+    RETURNS (torch.Tensor): float32 [branches, 10], their sum is 1.
     """
     logprobs = logprobs.log_softmax(-1)
     mixed = torch.lerp(logprobs, evidence, bounds.tag_weight)
-    logprobs = mixed.where(~evidence.isnan(), logprobs)
+    return mixed.where(~evidence.isnan(), logprobs).softmax(-1)
+
+
+def at_least(chances: torch.Tensor) -> torch.Tensor:
+    """RETURNS (torch.Tensor): For chances of 0 to 9 those of as many or more, float32
+    [branches, 10]."""
+    found = chances.flip(-1).cumsum(-1).flip(-1)
+    found[:, 0] = 1.0  # rounding must not leave none
+    return found.clamp(1e-30, 1.0)
+
+
+def first_digits(chances: torch.Tensor, bounds: Bounds) -> torch.Tensor:
+    """The likeliest number, or the largest whose P(count >= number) is above the slack.
+
+    chances (torch.Tensor): Of 0 to 9, float32 [branches, 10].
+    bounds (Bounds): The slack.
+    RETURNS (torch.Tensor): int64 [branches].
+    """
     if bounds.count_slack is None:
-        return logprobs.argmax(-1)
-    at_least = logprobs.softmax(-1).flip(-1).cumsum(-1).flip(-1)
-    at_least[:, 0] = 1.0  # rounding must not leave none
-    return 9 - (at_least > bounds.count_slack).int().flip(-1).argmax(-1)
+        return chances.argmax(-1)
+    return 9 - (at_least(chances) > bounds.count_slack).int().flip(-1).argmax(-1)

@@ -91,9 +91,10 @@ class Narrowing:
         self._column = torch.from_numpy(column)
         self._tokens = on_device(once, device)
 
-    def __call__(self, logits: torch.Tensor) -> Logits:
+    def __call__(self, logits: torch.Tensor, total: torch.Tensor | None) -> Logits:
         """RETURNS (Logits): On the host."""
-        found = torch.cat([logits[:, self._tokens].float(), log_total(logits)[:, None]], 1).cpu()
+        total = log_total(logits) if total is None else total
+        found = torch.cat([logits[:, self._tokens].float(), total[:, None]], 1).cpu()
         return Logits(found[:, :-1], found[:, -1], self._column)
 
 

@@ -25,6 +25,7 @@ class MentionBranches:
 
     tree, label, index (Ints): Tree, label path and mention path of each [mentions].
     position (Ints): Position of its next token [mentions].
+    count_logprob (NDArray[np.float64]): Natural-log of P(count >= index) [mentions].
     n_said (Ints): Tokens said [mentions].
     ids (Ints): These tokens [mentions, at least n_said].
     logprobs, text_logprobs (NDArray[np.float64]): Their natural-log probabilities, by the model and
@@ -39,6 +40,7 @@ class MentionBranches:
         self._ends = np.array(sorted(set(ends)))
         self.tree = self.label = self.index = np.zeros(0, dtype=np.int64)
         self.position = self.n_said = np.zeros(0, dtype=np.int64)
+        self.count_logprob = np.zeros(0)
         self.ids = np.zeros((0, 8), dtype=np.int64)
         self.logprobs = self.text_logprobs = np.zeros((0, 8))
         self.is_open = self.ended = np.zeros(0, dtype=bool)
@@ -53,7 +55,14 @@ class MentionBranches:
         """RETURNS (Ints): The mentions that have not ended."""
         return np.flatnonzero(self.is_open)
 
-    def add(self, tree: Ints, label: Ints, index: Ints, position: Ints) -> Ints:
+    def add(
+        self,
+        tree: Ints,
+        label: Ints,
+        index: Ints,
+        position: Ints,
+        count_logprob: NDArray[np.floating],
+    ) -> Ints:
         """Mentions that begin.
 
         RETURNS (Ints): Their numbers.
@@ -63,6 +72,7 @@ class MentionBranches:
         self.label = np.append(self.label, label)
         self.index = np.append(self.index, index)
         self.position = np.append(self.position, position)
+        self.count_logprob = np.append(self.count_logprob, count_logprob)
         self.n_said = np.append(self.n_said, np.zeros(n, dtype=np.int64))
         self.is_open = np.append(self.is_open, np.ones(n, dtype=bool))
         self.ended = np.append(self.ended, np.zeros(n, dtype=bool))
@@ -172,6 +182,7 @@ class MentionBranches:
                     bool(self.ended[i]),
                     tuple(in_text) if in_text and in_text[0] == in_text[0] else None,
                     self.places.get(i),
+                    float(self.count_logprob[i]),
                 )
             )
         return found

@@ -60,7 +60,7 @@ class ReplicatedDecoder(Decoder):
         while len(going_on := counts.open):
             digits = counts.last_digits(going_on, going_on, going_on, model.codec)
             feed, _ = feed_of_pieces([digits])
-            counts.take(going_on, Logits(rows.feed(feed)), model.codec, bounds)
+            counts.take(going_on, Logits(rows.feed(feed), rows.total), model.codec, bounds)
 
         speaker = Speaker(trees, passages, builder, bounds, model.device)
         of, index = counts.heads(everyone, bounds)
@@ -95,8 +95,9 @@ class ReplicatedDecoder(Decoder):
         paths = (counts.tree[of], counts.label[of], index)
         none = np.zeros((len(runs), 0), dtype=np.int64)
         everyone = np.arange(len(runs))
-        logits = Logits(rows.feed(feed_of(runs)))
-        speaker.begin(*paths, lengths, logits, everyone[:, None], none)
+        logits = Logits(rows.feed(feed_of(runs)), rows.total)
+        chance = counts.log_at_least(of, index)
+        speaker.begin(*paths, lengths, chance, logits, everyone[:, None], none)
         mentions = speaker.mentions
         while len(live := mentions.open):
             position, last = mentions.position[live], mentions.last(live)[:, None]
@@ -104,7 +105,7 @@ class ReplicatedDecoder(Decoder):
             trunk = np.full(len(live), TRUNK)
             piece = Pieces(live, live, trunk, np.full(len(live), COUNT), position, last)
             feed, (at,) = feed_of_pieces([piece])
-            speaker.go_on(live, Logits(rows.feed(feed)), at, none[: len(live)])
+            speaker.go_on(live, Logits(rows.feed(feed), rows.total), at, none[: len(live)])
 
 
 make_replicated_decoder = decoder_factory(ReplicatedDecoder)

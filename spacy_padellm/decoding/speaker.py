@@ -116,6 +116,7 @@ class Speaker:
         label: Ints,
         index: Ints,
         position: Ints,
+        count_logprob: NDArray[np.floating],
         logits: Logits,
         rows: Ints,
         drafts: Ints,
@@ -124,13 +125,14 @@ class Speaker:
 
         tree, label, index (Ints): Their paths, all of each label, in order [mentions].
         position (Ints): Positions of their first tokens [mentions].
+        count_logprob (NDArray): Natural-log of P(count >= index) of each [mentions].
         logits (Logits): Of a pass.
         rows (Ints): Rows of the logits: after the head of each, then after each token of its draft;
             ABSENT behind its end [mentions, steps].
         drafts (Ints): Tokens that were fed behind the heads [mentions, steps - 1].
         RETURNS (Ints): Steps that each took [mentions].
         """
-        which = self.mentions.add(tree, label, index, position)
+        which = self.mentions.add(tree, label, index, position, count_logprob)
         self._node = np.append(self._node, np.full(len(which), -1))
         if self._pieces is not None and len(which):
             self._texts.add(tree)
@@ -228,6 +230,8 @@ class Speaker:
         for step in range(rows.shape[1]):
             goes = (chosen.n_steps > step) & self.mentions.is_open[which]
             said = which[goes]
+            if not len(said):
+                break
             if step:
                 self.mentions.position[said] += 1
             columns = (chosen.token, chosen.logprob, chosen.text_logprob)

@@ -50,7 +50,7 @@ def say_first_digits(
     fed = rows.feed(feed_of(runs, wanted))
     if meanwhile is not None:
         meanwhile()
-    logits = Logits(fed) if narrow is None else narrow(fed)
+    logits = (narrow or Logits)(fed, rows.total)
     if symbols is None:
         counts.take(counts.open, logits, builder.codec, bounds)
         return None

@@ -28,6 +28,9 @@ from .tag_counts import said_first, say_first_digits
 FEW_BRANCHES = 32
 
 
+HEADS = 128  # slots a row for heads of mentions and drafts, at least: rows that grow are moved
+
+
 class TreeDecoder(Decoder):
     """One prefill of all trees gives the first digits of all counts; one pass adds the mention
     heads (and the digit, whose answer tells whether the number went on); then each pass feeds the
@@ -51,7 +54,7 @@ class TreeDecoder(Decoder):
             return self._fallback().decode(model, builder, trees, passages, bounds)
         row_of = np.array(pack([len(tree) for tree in trees], ROW_TOKENS))
         most = int(np.bincount(row_of, weights=[len(tree) for tree in trees]).max())
-        rows = model.start_rows(int(row_of.max()) + 1, most + most // 2, bounds.graphs)
+        rows = model.start_rows(int(row_of.max()) + 1, most + max(most // 2, HEADS), bounds.graphs)
 
         counts = CountBranches(trees)
         runs: list[Run] = [(row_of[i], tree.ids, tree.paths(i)) for i, tree in enumerate(trees)]
@@ -116,7 +119,7 @@ class _Step:
         said = speaker.mentions.last_tokens(speaking, self.row_of, drafts)
         feed, (_, head_rows, said_rows) = feed_of_pieces([digits, heads, said])
         fed = self.rows.feed(feed)
-        logits = Logits(fed) if self.narrow is None else self.narrow(fed)
+        logits = (self.narrow or Logits)(fed, self.rows.total)
 
         counts.take(numbers, logits[: len(numbers)], codec, self.bounds)
         # Where a number goes on its heads were asked too early: no mention begins.
@@ -125,7 +128,10 @@ class _Step:
         if len(asked):
             first = position[asked] + heads.n_base[asked]
             paths = (tree[asked], label[asked], index[asked])
-            n_steps = speaker.begin(*paths, first, logits, head_rows[asked], openings[asked])
+            chance = counts.log_at_least(of[asked], index[asked])
+            n_steps = speaker.begin(
+                *paths, first, chance, logits, head_rows[asked], openings[asked]
+            )
             behind_heads[asked] = heads.n_base[asked] + n_steps - 1
         behind_said = said.n_base
         if len(speaking):

@@ -34,7 +34,13 @@ class Feed:
 
 
 class PromptRows(Protocol):
-    """Rows of prompts that a decoder feeds."""
+    """Rows of prompts that a decoder feeds.
+
+    total (torch.Tensor | None): Natural log of the sum of the exponentials of each row of the
+        logits that came last, float32 [wanted], where the pass has found it.
+    """
+
+    total: torch.Tensor | None
 
     def feed(self, feed: Feed) -> torch.Tensor:
         """RETURNS (torch.Tensor): Logits after the wanted tokens [wanted, vocabulary],
@@ -60,6 +66,7 @@ class CachedRows:
     """
 
     def __init__(self, model: LanguageModel, n_rows: int, capacity: int, graphs: bool = False):
+        self.total: torch.Tensor | None = None
         self._model = model
         model.look_at_weights()
         self._graphs = model.step_graphs if graphs else None
@@ -88,7 +95,8 @@ class CachedRows:
             if used > self._memory.shape[1]:
                 self._move(np.arange(len(self._used)), 2 * self._memory.shape[1])
             if self._graphs is not None:
-                return self._graphs.run(self._memory, tokens, wanted, used)
+                logits, self.total = self._graphs.run(self._memory, tokens, wanted, used)
+                return logits
             return self._memory.run(self._model.tensor(tokens), self._model.tensor(wanted), used)
 
     def hide(self, tokens: Ints) -> None:
@@ -97,7 +105,7 @@ class CachedRows:
         tokens (Ints): Their indices in that feed.
         """
         if len(tokens):
-            row, slot = (self._model.tensor(part[tokens]) for part in self._fed)
+            row, slot = self._model.tensor(np.stack([part[tokens] for part in self._fed]))
             with torch.inference_mode():
                 self._memory.hide(row, slot)
 
@@ -135,6 +143,7 @@ class RecomputedRows:
     """
 
     def __init__(self, model: LanguageModel, n_rows: int):
+        self.total: torch.Tensor | None = None
         self._model = model
         self._ids: list[list[int]] = [[] for _ in range(n_rows)]
 

@@ -22,14 +22,17 @@ GPU_SHARE = 0.25
 MOST_TOKENS = 16384  # of a captured pass: a larger one takes longer than its launches
 CAPTURE_AT = 2  # the use of a shape that captures it; one that comes once is not worth it
 SLOTS = 64  # capacities are multiples of so many slots
+TOTALS = 256  # wanted logits up to which a captured pass finds their totals as well
 LEAST = 8  # tokens of a row, and wanted logits: fewer cost the same
 
 
 class _Captured(NamedTuple):
-    tokens: torch.Tensor  # int64 [7, rows, length]: ids, the parts of Paths, slots
-    wanted: torch.Tensor  # int64 [n]
+    given: torch.Tensor  # on the host, pinned: tokens, then wanted, int64
+    inputs: torch.Tensor  # the same on the device
     logits: torch.Tensor  # [n, vocabulary]
+    total: torch.Tensor | None  # float32 [n]
     graph: torch.cuda.CUDAGraph | None
+    copied: torch.cuda.Event | None  # whether what was given last has been read
 
 
 class StepGraphs:
@@ -92,75 +95,81 @@ class StepGraphs:
         """RETURNS (int): Bytes of all memories."""
         return sum(memory.n_bytes for memory in self._memories.values())
 
-    def run(self, memory: RowMemory, tokens: Ints, wanted: Ints, used: int) -> torch.Tensor:
+    def run(
+        self, memory: RowMemory, tokens: Ints, wanted: Ints, used: int
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """One pass; as `RowMemory.run`, but over all slots where it is of a captured shape.
 
         memory (RowMemory): Of `memory`.
         tokens (Ints): [7, rows, length].
         wanted (Ints): [n].
         used (int): Slots in use.
-        RETURNS (torch.Tensor): [n, vocabulary]; the next pass of this shape writes there again.
+        RETURNS (tuple[torch.Tensor, torch.Tensor | None]): Logits [n, vocabulary], and log of the
+            sum of the exponentials of each row, float32 [n], where the pass has found it; the next
+            pass of this shape writes there again.
         """
-        tensor = self._model.tensor
         length, n_wanted = _rounded(tokens.shape[2]), _rounded(len(wanted))
         n_rows, slots = memory.shape
         if n_rows * length > MOST_TOKENS:
-            padded, places = self._padded(tokens, wanted, n_rows, tokens.shape[2], len(wanted))
-            return memory.run(tensor(padded), tensor(places), used)
-        padded, places = self._padded(tokens, wanted, n_rows, length, n_wanted)
+            shape = _Shape(n_rows, tokens.shape[2], len(wanted))
+            return memory.run(
+                *shape.read(self._model.tensor(shape.filled(tokens, wanted))), used
+            ), None
+        shape = _Shape(n_rows, length, n_wanted)
         fused = self._model.fused_layers() is not None
         key = (n_rows, slots, length, n_wanted, fused)
         self._seen[key] += 1
         captured = self._captured.get(key)
         if captured is None:
             if self._seen[key] < CAPTURE_AT:
-                return memory.run(tensor(padded), tensor(places), slots)[: len(wanted)]
+                inputs = self._model.tensor(shape.filled(tokens, wanted))
+                return memory.run(*shape.read(inputs), slots)[: len(wanted)], None
             captured = self._capture(memory, key)
         self._captured.move_to_end(key)
-        captured.tokens.copy_(tensor(padded))
-        captured.wanted.copy_(tensor(places))
+        if captured.copied is not None:
+            captured.copied.synchronize()
+        shape.fill(captured.given.numpy(), tokens, wanted)
+        captured.inputs.copy_(captured.given, non_blocking=True)
+        if captured.copied is not None:
+            captured.copied.record()
         if captured.graph is None:
-            captured.logits.copy_(memory.run(captured.tokens, captured.wanted, slots))
+            captured.logits.copy_(memory.run(*shape.read(captured.inputs), slots))
+            total = _totals(captured.logits)
         else:
             captured.graph.replay()
-        return captured.logits[: len(wanted)]
-
-    def _padded(
-        self, tokens: Ints, wanted: Ints, n_rows: int, length: int, n_wanted: int
-    ) -> tuple[Ints, Ints]:
-        """RETURNS (tuple[Ints, Ints]): Tokens [7, n_rows, length], and wanted places among these
-        [n_wanted]."""
-        padded = self._padding(n_rows, length)
-        padded[:, : tokens.shape[1], : tokens.shape[2]] = tokens
-        row, column = np.divmod(wanted, tokens.shape[2])
-        places = np.zeros(n_wanted, dtype=np.int64)
-        places[: len(wanted)] = row * length + column
-        return padded, places
+            total = captured.total
+        n = len(wanted)
+        return captured.logits[:n], None if total is None else total[:n]
 
     def _capture(self, memory: RowMemory, key: tuple[int, ...]) -> _Captured:
         n_rows, slots, length, n_wanted, _ = key
         while len(self._captured) >= MOST_GRAPHS:
             self._captured.popitem(last=False)
         device = self._model.device
+        shape = _Shape(n_rows, length, n_wanted)
         # Padding alone: what the memory holds stays as it is.
-        tokens = self._model.tensor(self._padding(n_rows, length))
-        wanted = torch.zeros(n_wanted, dtype=torch.long, device=device)
+        given = torch.from_numpy(shape.padding())
         if device.type != "cuda":
-            captured = _Captured(tokens, wanted, memory.run(tokens, wanted, slots), None)
+            inputs = given.clone()
+            logits = memory.run(*shape.read(inputs), slots)
+            captured = _Captured(given, inputs, logits, None, None, None)
         else:
+            given = given.pin_memory()
+            inputs = given.to(device)
             stream = torch.cuda.Stream(device)
             stream.wait_stream(torch.cuda.current_stream(device))
             with torch.cuda.stream(stream):
                 # Libraries allocate and choose kernels at first use, which can't be captured.
                 for _ in range(2):
-                    memory.run(tokens, wanted, slots)
+                    _totals(memory.run(*shape.read(inputs), slots))
             torch.cuda.current_stream(device).wait_stream(stream)
             if not self._captured:  # without graphs a pool is given back
                 self._pool = torch.cuda.graph_pool_handle()
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, pool=self._pool):
-                logits = memory.run(tokens, wanted, slots)
-            captured = _Captured(tokens, wanted, logits, graph)
+                logits = memory.run(*shape.read(inputs), slots)
+                total = _totals(logits)
+            captured = _Captured(given, inputs, logits, total, graph, torch.cuda.Event())
         self._captured[key] = captured
         return captured
 
@@ -176,12 +185,48 @@ class StepGraphs:
         self._seen.clear()
         self._pool = None
 
-    @staticmethod
-    def _padding(n_rows: int, length: int) -> Ints:
-        tokens = np.zeros((7, n_rows, length), dtype=np.int64)
-        tokens[1 + TREE] = PADDING
-        tokens[6] = BIN
-        return tokens
+
+class _Shape(NamedTuple):
+    """Of a pass: rows, tokens of each, wanted logits. Tokens and wanted places are one array, and
+    so one copy."""
+
+    rows: int
+    length: int
+    n_wanted: int
+
+    def padding(self) -> Ints:
+        """RETURNS (Ints): Tokens that nobody sees, and the first place again and again."""
+        given = np.zeros(7 * self.rows * self.length + self.n_wanted, dtype=np.int64)
+        self.fill(given, given[:0].reshape(7, 0, 0), given[:0])
+        return given
+
+    def filled(self, tokens: Ints, wanted: Ints) -> Ints:
+        """RETURNS (Ints): Tokens [7, rows, length] or fewer, wanted places among these [n]."""
+        given = np.empty(7 * self.rows * self.length + self.n_wanted, dtype=np.int64)
+        self.fill(given, tokens, wanted)
+        return given
+
+    def fill(self, given: Ints, tokens: Ints, wanted: Ints) -> None:
+        """Write them into an array; what it held is overwritten with padding."""
+        padded = given[: len(given) - self.n_wanted].reshape(7, self.rows, self.length)
+        padded[:] = 0
+        padded[1 + TREE] = PADDING
+        padded[6] = BIN
+        padded[:, : tokens.shape[1], : tokens.shape[2]] = tokens
+        places = given[len(given) - self.n_wanted :]
+        places[:] = 0
+        if len(wanted):
+            row, column = np.divmod(wanted, tokens.shape[2])
+            places[: len(wanted)] = row * self.length + column
+
+    def read(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """RETURNS (tuple[torch.Tensor, torch.Tensor]): Tokens [7, rows, length], wanted [n]."""
+        tokens = inputs[: len(inputs) - self.n_wanted].view(7, self.rows, self.length)
+        return tokens, inputs[len(inputs) - self.n_wanted :]
+
+
+def _totals(logits: torch.Tensor) -> torch.Tensor | None:
+    return logits.float().logsumexp(-1) if len(logits) <= TOTALS else None
 
 
 def _rounded(number: int) -> int:

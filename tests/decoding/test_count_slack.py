@@ -1,12 +1,14 @@
 """Hedged counts: the largest number whose P(count >= number) is above the slack."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_padellm.decoding.bounds import Bounds
-from spacy_padellm.decoding.counts import CountBranches, first_digits
+from spacy_padellm.decoding.counts import CountBranches, at_least, first_digits, number_chances
 from spacy_padellm.decoding.logits import Logits
 from spacy_padellm.decoding.replicated import make_replicated_decoder
 from spacy_padellm.decoding.tree import make_tree_decoder
@@ -18,7 +20,8 @@ TEXTS = ["the new man", "a hat", "nun in the inn", "", "the the the the"]
 def number(weights, slack):
     logprobs = torch.tensor([weights]).clamp_min(1e-9).log()
     no_tags = torch.full((1, 10), torch.nan)
-    return int(first_digits(logprobs, no_tags, Bounds(99, 8, None, slack)))
+    bounds = Bounds(99, 8, None, slack)
+    return int(first_digits(number_chances(logprobs, no_tags, bounds), bounds))
 
 
 @pytest.mark.parametrize(
@@ -47,6 +50,31 @@ def test_the_logprob_is_of_what_was_said(toy_codec, toy_builder):
     assert counts.logprob.tolist() == pytest.approx([-0.916], abs=1e-3)
 
 
+def test_how_likely_there_are_so_many(toy_codec, toy_builder):
+    counts = CountBranches(toy_builder.ask(["a hat", "hats"], ["a"]))
+    logits = torch.full((2, 512), -1e4)
+    logits[:, list(toy_codec.digit_ids[:4])] = torch.tensor([0.1, 0.2, 0.3, 0.4]).log()
+    counts.take(counts.open, Logits(logits), toy_codec, Bounds(99, 8, None))
+    which, index = counts.heads(counts.open, Bounds(99, 8, None))
+    chances = counts.log_at_least(which, index).tolist()
+    assert index.tolist() == [1, 2, 3] * 2
+    assert chances == pytest.approx(torch.tensor([0.9, 0.7, 0.4] * 2).log().tolist(), abs=1e-4)
+    # After a second digit the number is as likely as what it begins with.
+    counts.say(
+        counts.open, torch.tensor([2, 2]).numpy(), torch.zeros(2).numpy(), Bounds(99, 8, None)
+    )
+    assert counts.number.tolist() == [32, 32]
+    last = counts.log_at_least(counts.open, counts.number)
+    assert last.tolist() == pytest.approx([-0.916, -0.916], abs=1e-3)
+
+
+@given(weights=st.lists(st.floats(0, 1), min_size=10, max_size=10))
+def test_more_are_never_likelier(weights):
+    chances = at_least(torch.tensor([weights]).add(1e-9).softmax(-1))[0].tolist()
+    assert chances[0] == 1
+    assert all(0 < more <= fewer <= 1 for fewer, more in pairwise(chances))
+
+
 @pytest.mark.parametrize("slack", [0.01, 0.3])
 def test_both_decoders_hedge_alike(tiny_network, toy_codec, toy_builder, slack):
     model = LanguageModel(tiny_network("llama"), toy_codec)
@@ -57,6 +85,8 @@ def test_both_decoders_hedge_alike(tiny_network, toy_codec, toy_builder, slack):
     for one, other, likeliest in zip(tree, replicated, plain, strict=True):
         assert [c.number for c in one.counts] == [c.number for c in other.counts]
         assert [m.text for m in one.mentions] == [m.text for m in other.mentions]
+        for mention, twin in zip(one.mentions, other.mentions, strict=True):
+            assert mention.count_logprob == pytest.approx(twin.count_logprob, abs=1e-4)
         hedged = sum(count.number for count in one.counts)
         assert hedged >= sum(count.number for count in likeliest.counts)
 

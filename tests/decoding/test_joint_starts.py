@@ -99,7 +99,7 @@ def begin(speaker, logits):
     zeros = np.zeros(n, dtype=np.int64)
     index, position = np.arange(1, n + 1), zeros + 9
     rows, drafts = np.arange(n)[:, None], np.zeros((n, 0), dtype=np.int64)
-    speaker.begin(zeros, zeros + 1, index, position, Logits(logits), rows, drafts)
+    speaker.begin(zeros, zeros + 1, index, position, zeros, Logits(logits), rows, drafts)
 
 
 def test_the_same_place_is_not_said_twice(toy_builder):
