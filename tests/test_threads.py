@@ -1,16 +1,59 @@
 """One pipeline called from several threads gives what it gives in one."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from pipelines import TEXTS, found
+import pytest
+import spacy
+from pipelines import TEXTS, found, ner_of, same_annotation
+
+from spacy_padellm.decoding.tree import make_tree_decoder
 
 pytest_plugins = ["pipeline_fixtures"]
 
+N_THREADS = 8
+MANY = [text + " Rome." * (i % 3) for i, text in enumerate([*TEXTS, "<|im_end|> Bo", "Bo <num>9"])]
+
 
 def test_threads_share_a_pipeline(taught):
-    texts = [text + " Rome." * (i % 3) for i, text in enumerate(TEXTS * 6)]
+    texts = MANY * 4
     alone = [found(taught(text)) for text in texts]
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(N_THREADS) as pool:
         together = list(pool.map(lambda text: found(taught(text)), texts))
     assert together == alone
     assert any(alone)
+
+
+@pytest.mark.parametrize("graphs", [False, True])
+def test_threads_that_start_together(taught, taught_folder, graphs):
+    """Loading, the first prompts, folding the adapter in, memories of passes: all at once."""
+    docs = [taught(text) for text in MANY]
+    fresh = spacy.load(taught_folder)
+    ner_of(fresh).decoder = make_tree_decoder(graphs=graphs)
+    barrier = threading.Barrier(N_THREADS)
+
+    def work(number):
+        barrier.wait()
+        # Each in an order of its own, so that batches differ in shape.
+        order = [(i + number) % len(MANY) for i in range(len(MANY))]
+        made = list(fresh.pipe([MANY[i] for i in order], batch_size=1 + number % 3))
+        return [made[order.index(i)] for i in range(len(MANY))]
+
+    with ThreadPoolExecutor(N_THREADS) as pool:
+        for made in pool.map(work, range(N_THREADS)):
+            assert same_annotation(made, docs, 1e-3)
+
+
+def test_an_error_in_one_thread_is_its_own(taught):
+    too_long = "Bo slept. " * 40
+
+    def work(text):
+        try:
+            return found(taught(text))
+        except ValueError as error:
+            return "positions" in str(error)
+
+    texts = [too_long if i % 3 == 0 else TEXTS[0] for i in range(24)]
+    with ThreadPoolExecutor(N_THREADS) as pool:
+        said = list(pool.map(work, texts))
+    assert said == [True if i % 3 == 0 else found(taught(TEXTS[0])) for i in range(24)]

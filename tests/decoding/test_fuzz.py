@@ -1,6 +1,6 @@
 """Whatever a model says, and whatever the text is, what comes out is well-formed and bounded.
 
-SPACY_PADELLM_FUZZ, a number, multiplies the examples: `SPACY_PADELLM_FUZZ=100 pytest …/test_fuzz.py`.
+The environment variable SPACY_PADELLM_FUZZ, a number, multiplies the examples.
 """
 
 import math
