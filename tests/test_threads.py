@@ -1,5 +1,9 @@
 """One pipeline called from several threads gives what it gives in one."""
 
+import json
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -57,3 +61,30 @@ def test_an_error_in_one_thread_is_its_own(taught):
     with ThreadPoolExecutor(N_THREADS) as pool:
         said = list(pool.map(work, texts))
     assert said == [True if i % 3 == 0 else found(taught(TEXTS[0])) for i in range(24)]
+
+
+FORKED = """
+import json, sys
+import spacy, torch
+
+folder, texts = json.load(sys.stdin)
+torch.set_num_threads(2)  # forked with two threads, and not told of it, a child would hang
+nlp = spacy.load(folder)
+nlp(texts[0])
+docs = list(nlp.pipe(texts, n_process=2, batch_size=3))
+print(json.dumps([[(ent.start_char, ent.end_char, ent.label_) for ent in d.ents] for d in docs]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can't fork")
+def test_forked_processes(taught, taught_folder):
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED],
+        input=json.dumps([str(taught_folder), MANY]),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    entities = [[tuple(ent) for ent in ents] for ents in json.loads(done.stdout)]
+    assert entities == [found(doc) for doc in taught.pipe(MANY)]
