@@ -3,6 +3,8 @@
 import time
 import warnings
 from collections.abc import Iterable, Iterator
+from html import escape
+from itertools import chain
 from pathlib import Path
 
 import spacy
@@ -126,8 +128,11 @@ def write_html(docs: list[Doc], path: Path) -> None:
     with warnings.catch_warnings():
         # A text without entities is a result here, not a mistake.
         warnings.filterwarnings("ignore", message=r"\[W006\]")
+        parsed = [displacy.parse_ents(doc) for doc in docs]
+        for ent in chain.from_iterable(one["ents"] for one in parsed):
+            ent["label"] = escape(ent["label"])  # displaCy escapes the text, but not the labels
         html = displacy.render(
-            docs, style="ent", page=True, jupyter=False, options={"colors": COLOURS}
+            parsed, style="ent", page=True, manual=True, jupyter=False, options={"colors": COLOURS}
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, encoding="utf8")

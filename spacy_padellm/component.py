@@ -277,11 +277,23 @@ class PadellmNER(Learner):
         path (str | Path): The folder.
         exclude (Iterable[str]): Names of fields to leave out.
         RETURNS (PadellmNER): This component.
+        RAISES (ValueError): Settings or a model that are damaged.
         """
         deserialize: dict[str, Callable[[Path], Any]] = {
-            "cfg": lambda place: self.cfg.update(srsly.read_json(place)),
+            "cfg": self._read_cfg,
             "vocab": lambda place: self.vocab.from_disk(place, exclude=exclude),
             "model": self.shim.from_disk,
         }
         util.from_disk(path, deserialize, exclude)
         return self
+
+    def _read_cfg(self, path: Path) -> None:
+        try:
+            cfg = {**self.cfg, **srsly.read_json(path)}
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path} is no JSON object: {error}. Save it again.") from error
+        check_labels(cfg["labels"])
+        names = ("spans_key", "threshold", "alignment_mode", "update_tokens")
+        settings = {name: cfg[name] for name in names}
+        check_settings(**settings, deduplicate=self.deduplicate)
+        self.cfg.update(cfg)

@@ -30,6 +30,8 @@ FEW_BRANCHES = 32
 
 HEADS = 128  # slots a row for heads of mentions and drafts, at least: rows that grow are moved
 
+ROW_HEADS = 512  # mentions that begin in a row at once: attention grows with their square
+
 
 class TreeDecoder(Decoder):
     """One prefill of all trees gives the first digits of all counts; one pass adds the mention
@@ -104,7 +106,7 @@ class _Step:
     def __call__(self) -> bool:
         """RETURNS (bool): False, and nothing done, where all has been said."""
         counts, speaker, codec = self.counts, self.speaker, self.builder.codec
-        numbers, speaking = counts.open, speaker.mentions.open
+        numbers, speaking = self._few(counts.open), speaker.mentions.open
         if not len(numbers) and not len(speaking):
             return False
         asking = counts.tree[numbers]
@@ -144,3 +146,18 @@ class _Step:
         ]
         self.rows.hide(np.flatnonzero(np.concatenate(unseen)))
         return True
+
+    def _few(self, numbers: Ints) -> Ints:
+        """RETURNS (Ints): Of open numbers those that are asked on now: in each row the first ones
+        that ask for ROW_HEADS mentions at most, or one that asks for more."""
+        counts = self.counts
+        asked = np.minimum(counts.number[numbers], self.bounds.max_count)
+        if asked.sum() <= ROW_HEADS:
+            return numbers
+        order = np.argsort(self.row_of[counts.tree[numbers]], kind="stable")
+        row, total = self.row_of[counts.tree[numbers[order]]], np.cumsum(asked[order])
+        first = np.searchsorted(row, row)  # of its row
+        before = total[first] - asked[order[first]]
+        return numbers[
+            np.sort(order[(total - before <= ROW_HEADS) | (first == np.arange(len(row)))])
+        ]

