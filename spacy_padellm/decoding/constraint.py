@@ -219,12 +219,16 @@ class Constraint:
         self._reached[self._tensor(np.asarray(mentions))] = False
         self._reached[self._tensor(rows), self._tensor(columns)] = True
 
-    def ends(self, mentions: Ints) -> list[Ints]:
-        """RETURNS (list[Ints]): Bytes, rising, before which the text has what each mention said,
-        where a mention can end."""
+    def ends(self, mentions: Ints) -> tuple[Ints, Ints]:
+        """Where the text has what mentions said, where a mention can end.
+
+        mentions (Ints): Their numbers.
+        RETURNS (tuple[Ints, Ints]): Indices into `mentions`, and for each a byte before which the
+            text has it; rising, each mention's bytes too [places].
+        """
         at, document = self._tensor(mentions), self._tensor(self._document[mentions])
-        rows, places = (self._reached[at] & self._is_end[document]).cpu().numpy().nonzero()
-        return np.split(places, np.searchsorted(rows, np.arange(1, len(mentions))))
+        of, place = (self._reached[at] & self._is_end[document]).cpu().numpy().nonzero()
+        return of, place
 
     def _nodes(self, nodes: Ints) -> Ints:
         known = np.where(nodes == START, self._start, nodes)

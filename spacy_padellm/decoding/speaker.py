@@ -172,19 +172,31 @@ class Speaker:
         mentions = self.mentions
         ended = np.flatnonzero(mentions.ended & (mentions.n_said > 0))
         if self.constrained and len(ended):
-            assert self._pieces is not None
-            for i, found in zip(ended.tolist(), self._texts.ends(ended), strict=True):
-                tree = mentions.tree[i]
-                lattice, text = self._lattices[tree], self._passages[tree].text
-                if lattice.chars is None:
-                    continue
-                n_bytes = int(self._pieces.sizes[mentions.ids[i, : mentions.n_said[i]]].sum())
-                starts = lattice.chars[found - (n_bytes - lattice.prefix)]
-                stops = lattice.chars[found]
-                places = tuple(zip(starts.tolist(), stops.tolist(), strict=True))
-                mentions.places[i] = places
-                mentions.texts[i] = one_line(text[slice(*places[0])])
+            self._find(ended[[self._lattices[i].chars is not None for i in mentions.tree[ended]]])
         return mentions.said(self._trees, self._builder.codec)
+
+    def _find(self, which: Ints) -> None:
+        """Find the places of what mentions have said, and read it off the texts."""
+        if not len(which):
+            return
+        assert self._pieces is not None
+        mentions = self.mentions
+        of, end = self._texts.ends(which)
+        said = np.arange(mentions.ids.shape[1]) < mentions.n_said[which, None]
+        n_bytes = (self._pieces.sizes[mentions.ids[which]] * said).sum(1)
+        prefix = np.array([one.prefix for one in self._lattices])
+        tree = mentions.tree[which]
+        none = np.zeros(0, dtype=np.int64)
+        chars = [none if one.chars is None else one.chars for one in self._lattices]
+        first = np.cumsum([0, *map(len, chars)])[tree[of]]
+        joined = np.concatenate(chars)
+        starts = joined[first + end - (n_bytes - prefix[tree])[of]].tolist()
+        stops = joined[first + end].tolist()
+        edges = np.searchsorted(of, np.arange(len(which) + 1)).tolist()
+        places = list(zip(starts, stops, strict=True))
+        for n, (i, own) in enumerate(zip(which.tolist(), tree.tolist(), strict=True)):
+            mentions.places[i] = found = tuple(places[edges[n] : edges[n + 1]])
+            mentions.texts[i] = one_line(self._passages[own].text[slice(*found[0])])
 
     @property
     def constrained(self) -> bool:
