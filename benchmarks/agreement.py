@@ -4,9 +4,9 @@ python benchmarks/agreement.py ../shared/data
 python benchmarks/agreement.py ../shared/data --device cuda --documents 500
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from itertools import chain
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,10 @@ WAYS: dict[str, dict[str, Any]] = {
     "drafts as shipped": {"graphs": False},
     "1 draft": {"drafts": 1, "graphs": False},
     "8 drafts": {"drafts": 8, "graphs": False},
+    "batches of 2048 tokens": {"graphs": False, "batch_tokens": 2048},
     "8 drafts, small batches": {"drafts": 8, "graphs": False, "batch_tokens": 256},
     "8 drafts, passes of fixed shapes": {"drafts": 8, "graphs": True},
+    "as shipped": {},
     "one by one, as shipped": {"batch_tokens": 1},
 }
 
@@ -45,12 +47,17 @@ def main(
     dtype: str = typer.Option("", help="Of the weights; by device if not given"),
     ways: list[str] = typer.Option([], "--way", help="Those to compare; all if none is given"),
     adapter: Path = Path("assets/adapter"),
+    splits: list[str] = typer.Option(["test"], "--split", help="Of each set"),
+    name: str = typer.Option("", help="Of the results; agreement-DEVICE if not given"),
 ) -> None:
     """Count documents with the same counts and spans; print them, write results/agreement.json."""
     nlp = spacy.blank("en")
-    texts = list(read_texts(data, documents))
+    texts = list(read_texts(data, documents, splits))
     shim = CausalLMShim(ModelSettings("smollm2-135m", str(adapter), device, dtype or None))
-    model, builder = shim.for_decoding(), shim.builder(make_prompt("en"))
+    model, builder = (
+        shim.for_decoding(),
+        shim.builder(make_prompt("en", both_ways=True, tag_text=True)),
+    )
     bounds = [token_bounds(nlp.make_doc(text)) for text in texts]
 
     def decode(settings: dict[str, Any]) -> list[Prediction]:
@@ -80,7 +87,7 @@ def main(
             "outside_text": outside(texts, found),
             "differing": differing,
         }
-    write_results(f"agreement-{device}", figures, device=device)
+    write_results(name or f"agreement-{device}", figures, device=device)
     rows = [
         (name, f"{one['agreeing']} of {len(texts)}", one["outside_text"])
         for name, one in figures["ways"].items()
@@ -88,14 +95,23 @@ def main(
     msg.table(rows, header=("way", "the same", "mentions outside the text"), divider=True)
 
 
-def read_texts(data: Path, n: int) -> Iterator[str]:
-    """YIELDS (str): Texts of the test sets, as many of each, from all over it."""
-    share = -(-n // len(SETS))
-    found = []
-    for name in SETS:
-        texts = [record["text"] for record in read_lines(data / name / "test.jsonl")]
-        found.append(texts[:: max(1, len(texts) // share)][:share])
-    yield from list(chain.from_iterable(zip(*found, strict=False)))[:n]
+def read_texts(data: Path, n: int, splits: Sequence[str]) -> Iterator[str]:
+    """YIELDS (str): Texts of the sets, as many of each as it has of them, from all over it."""
+    found = [
+        [one["text"] for split in splits for one in read_lines(data / name / f"{split}.jsonl")]
+        for name in SETS
+    ]
+    shares = [0] * len(SETS)
+    while sum(shares) < n and any(
+        share < len(texts) for share, texts in zip(shares, found, strict=True)
+    ):
+        shares = [min(share + 1, len(texts)) for share, texts in zip(shares, found, strict=True)]
+    chosen = [
+        texts[:: max(1, len(texts) // share)][:share] if share else []
+        for share, texts in zip(shares, found, strict=True)
+    ]
+    together = chain.from_iterable(zip_longest(*chosen))
+    yield from [text for text in together if text is not None][:n]
 
 
 def what(prediction: Prediction) -> list[Any]:

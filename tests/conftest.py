@@ -158,11 +158,13 @@ def real_model():
 
 
 @pytest.fixture(scope="session")
-def real_builder(real_model, english):
-    """Writes English prompts for the shipped model."""
+def real_builder(real_model):
+    """Writes prompts for the shipped model, in the form that it was trained on."""
+    from spacy_padellm.prompts import make_prompt
     from spacy_padellm.tree_builder import TreeBuilder
 
-    return TreeBuilder(real_model.codec, english, real_model.max_positions)
+    prompt = make_prompt("en", both_ways=True, tag_text=True)
+    return TreeBuilder(real_model.codec, prompt, real_model.max_positions)
 
 
 def _spread(network):
