@@ -103,8 +103,9 @@ def evaluate(
     device: str | None = None,
     batch_size: int = 128,
     name: str = "shipped_adapter",
+    split: str = "test",
 ) -> None:
-    """Score an adapter on the test sets, in the sources' own tokens."""
+    """Score an adapter on the sets, in the sources' own tokens."""
     overrides = {
         "paths.adapter": str(adapter),
         "components.padellm_ner.model.name": base,
@@ -116,8 +117,7 @@ def evaluate(
     figures = {}
     for source in LABELS:
         gold = [
-            to_doc(record, source, nlp.vocab, natural=False)
-            for record in read(data, source, "test")
+            to_doc(record, source, nlp.vocab, natural=False) for record in read(data, source, split)
         ]
         examples = [
             Example(
