@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import spacy
-from bulk_fixtures import CODE
+from bulk_files import CODE
 from pipelines import TEXTS, found, scored
 from spacy.tokens import DocBin, Span, SpanGroup
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from bulk_fixtures import contents, errors, write_jsonl
+from bulk_files import contents, errors, write_jsonl
 from pipelines import ROOT
 
 from spacy_padellm.bulk.job import Job

@@ -4,10 +4,11 @@ import errno
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 import spacy
-from bulk_fixtures import contents, errors, records, write_jsonl
+from bulk_files import contents, errors, records, write_jsonl
 from spacy.tokens import DocBin
 
 from spacy_padellm.bulk.inputs import ChangedInput, Input, find_files, look_at, read_from
@@ -121,8 +122,6 @@ def test_a_finished_run_does_nothing(job, source, tmp_path):
 
 @pytest.mark.parametrize("change", ["input", "inputs", "pipeline", "setting", "code"])
 def test_something_else_is_refused(job, source, tmp_path, change, ruler):
-    from dataclasses import replace
-
     annotate_files(job, [source], tmp_path / "out")
     before = contents(tmp_path / "out")
     sources, named = [source], change
@@ -149,8 +148,6 @@ def test_something_else_is_refused(job, source, tmp_path, change, ruler):
 
 
 def test_a_copy_of_the_pipeline_is_the_same(job, source, tmp_path, ruler):
-    from dataclasses import replace
-
     annotate_files(job, [source], tmp_path / "out")
     other = shutil.copytree(ruler, tmp_path / "pipeline")
     annotate_files(replace(job, pipeline=str(other)), [source], tmp_path / "out")
@@ -228,9 +225,24 @@ def test_full_disk(job, source, tmp_path, monkeypatch, step):
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
-def test_a_key_that_is_taken(job, source, tmp_path):
-    from dataclasses import replace
+def test_files_without_a_document(job, tmp_path):
+    """All of a batch or of a file failed; nothing was given."""
+    job = replace(job, format="spacy")
+    empty = tmp_path / "empty.txt"
+    empty.touch()
+    report = annotate_files(job, [empty], tmp_path / "nothing")
+    assert report.finished
+    assert not report.documents
+    source = write_jsonl(tmp_path / "a.jsonl", ["FAIL"] * 4 + ["Ada", "FAIL", "FAIL", "Bo"])
+    report = annotate_files(job, [source], tmp_path / "out")
+    assert (report.annotated, report.failed) == (2, 6)
+    files = [tmp_path / f"out/documents/00000{i}.spacy" for i in range(2)]
+    vocab = spacy.blank("en").vocab
+    docs = [[doc.text for doc in DocBin().from_disk(file).get_docs(vocab)] for file in files]
+    assert docs == [[], ["Ada", "Bo"]]
 
+
+def test_a_key_that_is_taken(job, source, tmp_path):
     write_jsonl(source, TEXTS, entities=[])
     with pytest.raises(ValueError, match="--entities-key"):
         annotate_files(job, [source], tmp_path / "out")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import islice
 
 import pytest
-from bulk_fixtures import CODE
+from bulk_files import CODE
 
 from spacy_padellm.bulk.items import Item
 from spacy_padellm.bulk.job import Job

@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from bulk_fixtures import CODE, contents, errors, records, write_jsonl
+from bulk_files import CODE, contents, errors, records, write_jsonl
 from pipelines import TEXTS
 from spacy.cli._util import app as spacy_app
 from typer.testing import CliRunner
