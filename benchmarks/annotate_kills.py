@@ -20,6 +20,7 @@ from tiny_pipeline import texts, write_pipeline
 from wasabi import msg
 
 FORMATS = ("jsonl", "spacy")
+KILLS_A_RUN = 10  # then it is left to finish
 BAD_EVERY = 97  # a line that is no JSON, so that the list of errors is compared too
 FINISHED = 3  # exit code: documents failed
 
@@ -48,7 +49,8 @@ def main(
             format = FORMATS[len(runs) % len(FORMATS)]
             output = place / f"killed-{len(runs)}"
             command = command_of(pipeline, source, output, format, shard_size)
-            found = kill_until_finished(command, output, whole[format][1], chance, left)
+            most = min(left, KILLS_A_RUN)
+            found = kill_until_finished(command, output, whole[format][1], chance, most)
             equal = contents(output) == contents(whole[format][0])
             runs.append({"format": format, "equal": equal, "kills": found})
             msg.info(f"{format}: {len(found)} kills, {'equal' if equal else 'NOT EQUAL'}")
@@ -133,7 +135,7 @@ def kill_until_finished(
     while len(found) < most:
         # One in five anywhere from the start of the process, the rest while documents are written.
         kind = "start" if chance.random() < 0.2 else "documents"
-        seconds = chance.uniform(0, whole["start_s"] if kind == "start" else writing / 4)
+        seconds = chance.uniform(0, whole["start_s"] if kind == "start" else writing / 5)
         end = run(command, output, (kind, seconds))
         if end["exit"] != -signal.SIGKILL:
             return found
