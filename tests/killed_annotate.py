@@ -21,7 +21,7 @@ from spacy_padellm.bulk.run import annotate_files
 
 def main(pipeline, source, folder, format):
     torch.set_num_threads(1)  # a fork of more threads would hang
-    job = Job(pipeline, format=format, shard_size=7, batch_size=3)
+    job = Job(pipeline, format=format, shard_size=6, batch_size=3)
     nlp = job.load()
     annotate_files(job, [source], folder / "first")  # everything is imported before the first fork
     Job.load = lambda self: nlp
