@@ -5,6 +5,7 @@ so it and the modules of the commands import nothing heavy.
 import typer
 from spacy.cli._util import app as spacy_app
 
+from .annotate import annotate_cli
 from .convert import convert_cli
 from .debug_data import OVERRIDES, debug_data_cli
 from .download import download_cli
@@ -20,6 +21,7 @@ app = typer.Typer(
 app.command("download")(download_cli)
 app.command("convert")(convert_cli)
 app.command("debug-data", context_settings=OVERRIDES)(debug_data_cli)
+app.command("annotate")(annotate_cli)
 app.command("evaluate")(evaluate_cli)
 app.command("merge")(merge_cli)
 app.command("tune")(tune_cli)

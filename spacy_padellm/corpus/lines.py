@@ -61,10 +61,11 @@ def read_values(path: Path, advance: Advance) -> Iterator[tuple[int, Any]]:
         if isinstance(line, BadRecord):
             yield number, line
         elif line.strip():
-            yield number, _parsed(line)
+            yield number, parsed(line)
 
 
-def _parsed(line: str) -> Any:
+def parsed(line: str) -> Any:
+    """RETURNS (Any): The JSON value that a line is, or as a BadRecord what is wrong with it."""
     try:
         return json.loads(line)
     except json.JSONDecodeError as error:
