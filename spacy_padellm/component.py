@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +21,16 @@ from .alignment import Alignment, align
 from .annotate import Deduplicate, annotate
 from .labels import check_labels, labels_of
 from .learner import Learner
-from .occurrences import token_bounds
+from .merging import align_windows
 from .prompts import Prompt
+from .reading import read
 from .scoring import ner_score
 from .settings import check_settings
+from .span_getters import SpanGetter, doc_spans
 from .spans import ScoredSpan
 from .training import Training
-from .tree import PromptTree
+from .tree import Ints, PromptTree
+from .windows import Windows
 
 if TYPE_CHECKING:
     from .decoding.decoder import Decoder
@@ -56,6 +59,9 @@ class PadellmNER(Learner):
         threshold: float = 0.0,
         alignment_mode: str = "expand",
         update_tokens: int | None = None,
+        get_spans: SpanGetter = doc_spans,
+        window_tokens: int | None = None,
+        window_overlap: int = 0,
         scorer: Callable | None = ner_score,
     ) -> None:
         """Initialize the component; weights load on first need or in `initialize`.
@@ -75,6 +81,11 @@ class PadellmNER(Learner):
             "drop".
         update_tokens (int | None): Most tokens of one training pass; a larger batch is split and
             its gradients added up. None chooses by device.
+        get_spans (Callable[[list[Doc]], list[list[Span]]]): The parts of documents that are read on
+            their own, as spacy-transformers' span getters give them.
+        window_tokens (int | None): Most model tokens of such a part: a longer one is read in
+            windows. None for as many as the model has room for.
+        window_overlap (int): Model tokens that two of these windows share, about.
         scorer (Callable | None): The scoring method.
         RAISES (ValueError): A label, threshold or mode of the wrong kind.
         """
@@ -91,6 +102,7 @@ class PadellmNER(Learner):
         self.prompt = prompt
         self.decoder = decoder
         self.deduplicate = deduplicate
+        self.windows = Windows(get_spans, window_tokens, window_overlap)
         self.scorer = scorer
         self._warned = False
         self._training = Training()
@@ -183,7 +195,7 @@ class PadellmNER(Learner):
         docs (Iterable[Doc]): The documents.
         RETURNS (list[list[ScoredSpan]]): For each document every span found, with its
             probability; overlaps and spans under several labels included.
-        RAISES (ValueError): No labels; a document longer than the model's window.
+        RAISES (ValueError): No labels; a model without room for a window.
         """
         docs = list(docs)
         said = self.decode(docs)
@@ -194,15 +206,20 @@ class PadellmNER(Learner):
 
         docs (Iterable[Doc]): The documents.
         RETURNS (list[Prediction]): What was said of each.
-        RAISES (ValueError): No labels; a document longer than the model's window.
+        RAISES (ValueError): No labels; a model without room for a window.
         """
         docs = list(docs)
         if not docs:
             return []
         self._require_labels()
-        model = self.shim.for_decoding()
-        texts, tokens = [doc.text for doc in docs], [token_bounds(doc) for doc in docs]
-        return self.decoder(model, self._builder(), texts, self.labels, tokens)
+        model, builder = self.shim.for_decoding(), self._builder()
+
+        def say(
+            texts: list[str], tokens: list[Ints], ids: list[list[int] | None]
+        ) -> list[Prediction]:
+            return self.decoder(model, builder, texts, self.labels, tokens, ids)
+
+        return read(docs, self._divide(docs, builder), say)
 
     def align(self, doc: Doc, prediction: Prediction) -> Alignment:
         """Find what was said of a document in its text.
@@ -213,7 +230,10 @@ class PadellmNER(Learner):
         """
         ignore_case = self.shim.load().codec.ignores_case
         mode = self.cfg["alignment_mode"]
-        alignment = align(doc, prediction.mentions, mode=mode, ignore_case=ignore_case)
+        if prediction.parts:
+            alignment = align_windows(doc, prediction, mode=mode, ignore_case=ignore_case)
+        else:
+            alignment = align(doc, prediction.mentions, mode=mode, ignore_case=ignore_case)
         self._log(doc, prediction, alignment)
         return alignment
 
@@ -233,7 +253,8 @@ class PadellmNER(Learner):
             logger.debug(
                 "%s: no span for %r (%s): %s", self.name, mention.text, mention.label, reason
             )
-        for count in prediction.counts:
+        parts = [said for _, said in prediction.parts]
+        for count in chain.from_iterable(one.counts for one in (prediction, *parts)):
             if count.bounded:
                 logger.log(
                     logging.DEBUG if self._warned else logging.WARNING,

@@ -129,8 +129,11 @@ class ScriptedDecoder:
     def __init__(self, script):
         self.script = script
 
-    def __call__(self, model, builder, texts, labels, tokens=None):
+    def __call__(self, model, builder, texts, labels, tokens=None, ids=None):
         return [self.say(self.script.get(text, []), labels) for text in texts]
+
+    def most_text_tokens(self, builder, labels):
+        return None
 
     @staticmethod
     def say(lines, labels):
