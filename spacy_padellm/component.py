@@ -254,19 +254,21 @@ class PadellmNER(Learner):
                 "%s: no span for %r (%s): %s", self.name, mention.text, mention.label, reason
             )
         parts = [said for _, said in prediction.parts]
-        for count in chain.from_iterable(one.counts for one in (prediction, *parts)):
-            if count.bounded:
-                logger.log(
-                    logging.DEBUG if self._warned else logging.WARNING,
-                    "%s: the model says %d or more mentions of %r in %r…; no more than the "
-                    "decoder's max_count of %d are decoded. Further cases are logged as debug.",
-                    self.name,
-                    count.number,
-                    count.label,
-                    doc.text[:60],
-                    self.decoder.max_count,
-                )
-                self._warned = True
+        counts = chain.from_iterable(one.counts for one in (prediction, *parts))
+        bounded = [count for count in counts if count.bounded]
+        text = doc.text[:60] if bounded else ""
+        for count in bounded:
+            logger.log(
+                logging.DEBUG if self._warned else logging.WARNING,
+                "%s: the model says %d or more mentions of %r in %r…; no more than the "
+                "decoder's max_count of %d are decoded. Further cases are logged as debug.",
+                self.name,
+                count.number,
+                count.label,
+                text,
+                self.decoder.max_count,
+            )
+            self._warned = True
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Serialize the component to a folder: "model" in it is a folder too.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -17,11 +18,13 @@ from .gold import Gold, gold_of, is_usable
 from .model.shim import CausalLMShim
 from .prompts import Prompt
 from .training import Training
-from .windows import Divided, DocWindows, Windows, window_golds
+from .windows import Divided, DocWindows, Windows, held_nowhere, window_golds
 
 if TYPE_CHECKING:
     from .decoding.decoder import Decoder
     from .tree_builder import TreeBuilder
+
+logger = logging.getLogger(__name__)
 
 NAMED = 20  # documents that the message of an error names
 
@@ -145,7 +148,9 @@ class Learner(TrainablePipe):
 
         def divide(which: list[int]) -> list[list[Gold]]:
             windows = self.gold_windows([usable[i] for i in which], builder)
-            return [window_golds(golds[i], parts) for i, parts in zip(which, windows, strict=True)]
+            return [
+                self._window_golds(golds[i], parts) for i, parts in zip(which, windows, strict=True)
+            ]
 
         by_doc = self._training.trees(builder, self.decoder.gold_trees, golds, divide)
         trees = list(chain.from_iterable(by_doc))
@@ -172,6 +177,19 @@ class Learner(TrainablePipe):
     def _builder(self) -> TreeBuilder:
         prompt = replace(self.prompt, label_definitions=self.cfg["label_definitions"])
         return self.shim.builder(prompt)
+
+    def _window_golds(self, gold: Gold, windows: DocWindows) -> list[Gold]:
+        found = window_golds(gold, windows)
+        if lost := held_nowhere(gold, found, windows):
+            logger.warning(
+                "%s: %d of the %d mentions of a gold document lie whole in no window, so they are "
+                "not learnt: %r… Let windows overlap (window_overlap, get_spans).",
+                self.name,
+                lost,
+                len(gold.spans),
+                gold.text[:60],
+            )
+        return found
 
     def _divide(
         self, docs: Sequence[Doc], builder: TreeBuilder, labels: Sequence[str] | None = None

@@ -13,7 +13,8 @@ from .model.codec import Codec
 from .model.token_bytes import TokenBytes
 from .prompts import NUMBER, Prompt
 from .tags import Tags
-from .tree import ABSENT, COUNT, NO_TARGET, TRUNK, Ints, PromptTree
+from .tree import ABSENT, COUNT, Ints, PromptTree
+from .tree_writer import TreeWriter
 
 # For each text its token ids, None where they are not known.
 KnownIds = Sequence[list[int] | None] | None
@@ -210,7 +211,7 @@ class TreeBuilder:
         return trees
 
     def _answer_label(
-        self, writer: _TreeWriter, path: int, label: str, mentions: Sequence[str]
+        self, writer: TreeWriter, path: int, label: str, mentions: Sequence[str]
     ) -> None:
         head, number = self.count_head(label), self.codec.encode_number(len(mentions))
         writer.branch(path, COUNT, writer.trunk, head, number, self.codec.end_id)
@@ -225,7 +226,7 @@ class TreeBuilder:
         spans: Sequence[Sequence[tuple[int, int, str]] | None] | None = None,
         labels: Sequence[Sequence[str]] | None = None,
         ids: KnownIds = None,
-    ) -> Iterator[tuple[str, _TreeWriter]]:
+    ) -> Iterator[tuple[str, TreeWriter]]:
         for i, (text, said) in enumerate(zip(texts, self._encoded(texts, ids), strict=True)):
             tags = None
             if self._prompt.tag_text and spans and labels and (found := spans[i]) is not None:
@@ -242,8 +243,8 @@ class TreeBuilder:
         )
         return [next(new) if ids is None else ids for ids in known]
 
-    def _trunk(self, ids: Sequence[int], tags: Sequence[int] | None = None) -> _TreeWriter:
-        writer = _TreeWriter()
+    def _trunk(self, ids: Sequence[int], tags: Sequence[int] | None = None) -> TreeWriter:
+        writer = TreeWriter()
         writer.trunk_piece(self._before)
         if self._prompt.echo:
             writer.trunk_piece(ids, both_ways=self._prompt.both_ways)
@@ -268,64 +269,3 @@ class TreeBuilder:
                 "component less window_tokens, or use a base model with a longer window."
             )
         return tree
-
-
-class _TreeWriter:
-    """Writes one tree, its trunk first."""
-
-    def __init__(self) -> None:
-        self._ids: list[int] = []
-        self._position: list[int] = []
-        self._label: list[int] = []
-        self._mention: list[int] = []
-        self._target: list[int] = []
-        self._horizon: list[int] = []
-        self.trunk = 0
-
-    def trunk_piece(
-        self, ids: Sequence[int], target: Sequence[int] | None = None, *, both_ways: bool = False
-    ) -> None:
-        """Add tokens to the trunk.
-
-        ids (Sequence[int]): Their ids.
-        target (Sequence[int] | None): Their targets.
-        both_ways (bool): Whether they see one another in both directions.
-        """
-        start, self.trunk = self.trunk, self.trunk + len(ids)
-        self._add(TRUNK, COUNT, start, ids, target or [NO_TARGET] * len(ids))
-        if both_ways:
-            self._horizon[start:] = [self.trunk - 1] * len(ids)
-
-    def branch(
-        self,
-        label: int,
-        mention: int,
-        start: int,
-        head: Sequence[int],
-        answer: Sequence[int] = (),
-        end: int | None = None,
-    ) -> None:
-        """Add a branch; with an end, its answer is what must be said."""
-        ids = [*head, *answer]
-        target = [NO_TARGET] * len(ids)
-        if end is not None:
-            target[len(head) - 1 :] = [*answer, end]
-        self._add(label, mention, start, ids, target)
-
-    def tree(self, labels: tuple[str, ...]) -> PromptTree:
-        """RETURNS (PromptTree): What was written."""
-        columns = (self._ids, self._position, self._label, self._mention, self._target)
-        return PromptTree(
-            labels, *(np.array(column, dtype=np.int64) for column in (*columns, self._horizon))
-        )
-
-    def _add(
-        self, label: int, mention: int, start: int, ids: Sequence[int], target: Sequence[int]
-    ) -> None:
-        positions = range(start, start + len(ids))
-        self._ids += ids
-        self._position += positions
-        self._label += [label] * len(ids)
-        self._mention += [mention] * len(ids)
-        self._target += target
-        self._horizon += positions

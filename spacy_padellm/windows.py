@@ -188,6 +188,24 @@ def window_golds(gold: Gold, windows: DocWindows) -> list[Gold]:
     return golds
 
 
+def held_nowhere(gold: Gold, golds: Sequence[Gold], windows: DocWindows) -> int:
+    """Mentions of a document that no window holds whole, so that they can't be learnt or found.
+
+    gold (Gold): The document's answers.
+    golds (Sequence[Gold]): Those of its windows, see `window_golds`.
+    windows (DocWindows): The windows.
+    RETURNS (int): Their number.
+    """
+    if windows is None:
+        return 0
+    held = {
+        (start + window.start, end + window.start, label)
+        for window, one in zip(windows, golds, strict=True)
+        for start, end, label in one.spans
+    }
+    return len(set(gold.spans) - held)
+
+
 def _is_short(text: str, limit: int) -> bool:
     """RETURNS (bool): Whether a text can't have more tokens, as it has no more bytes."""
     if len(text) > limit:

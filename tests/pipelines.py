@@ -54,8 +54,10 @@ def write_tiny_base(folder, tokenizer, *, seed=1, **config):
 
 
 def blank_pipeline(base, adapter=None, labels=LABELS, **config):
-    """A pipeline of the component alone, not initialised."""
+    """A pipeline of the component alone, not initialised. It reads documents whole where the model
+    has room: the toy tokenizer makes many tokens of a sentence."""
     nlp = spacy.blank("en")
+    config = {"window_tokens": None, "window_overlap": 0, **config}
     model = {
         "@architectures": "spacy-padellm.CausalLM.v1",
         "name": str(base),

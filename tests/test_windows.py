@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -518,7 +519,6 @@ def test_documents_longer_than_the_models_positions_are_read(taught):
 def test_every_decoder_has_room_for_its_windows(tiny_base, decoder):
     nlp = blank_pipeline(
         tiny_base,
-        window_tokens=None,
         decoder={"@misc": f"spacy-padellm.{decoder}_decoder.v1", "max_count": 3},
     )
     ner = ner_of(nlp)
@@ -679,6 +679,15 @@ def test_sentences_of_the_predicted_document_are_the_windows_of_the_gold_one(tin
     assert [eg.reference.text[start:end] for start, end in windows] == TEXTS
 
 
+def test_gold_mentions_that_no_window_holds_are_told(tiny_base, caplog):
+    getter = {"@span_getters": "spacy-padellm.strided_spans.v1", "window": 4, "stride": 4}
+    nlp = blank_pipeline(tiny_base, get_spans=getter)
+    text = "and so to Ada Byron and Bo."
+    nlp.update([example(nlp, text, names_in(text))], sgd=False)
+    (record,) = [r for r in caplog.records if "no window" in r.getMessage()]
+    assert "1 of the 2 mentions" in record.getMessage()
+
+
 # --- configs ---
 
 
@@ -762,11 +771,21 @@ def test_a_registry_that_is_there_stays(monkeypatch):
 
 
 def test_thousands_of_entities_take_linear_time(tiny_base):
-    """Ten times the text takes no more than some twenty times as long."""
+    """Ten times the text takes no more than some twenty times as long. Each window says more than
+    the decoder's bound, which is logged."""
     import time
 
+    class Boundless(WordDecoder):
+        def __call__(self, *arguments):
+            return [
+                replace(one, counts=tuple(replace(count, bounded=True) for count in one.counts))
+                for one in super().__call__(*arguments)
+            ]
+
     nlp = reader(tiny_base)
-    ner_of(nlp).shim.load()
+    ner = ner_of(nlp)
+    ner.decoder = Boundless(NAMES)
+    ner.shim.load()
     seconds = []
     for n in (300, 3000):
         doc = nlp.make_doc("Bo met Ada Byron in Rome and so on " * n)

@@ -10,7 +10,7 @@ from typing import Any
 from ..gold import Gold
 from ..tree import PromptTree
 from ..tree_builder import TreeBuilder
-from ..windows import DocWindows
+from ..windows import DocWindows, held_nowhere
 
 SHOWN = 5
 
@@ -90,15 +90,8 @@ class TreeStatistics:
         golds (Sequence[Gold]): Those of its windows.
         windows (DocWindows): The windows.
         """
-        if windows is None:
-            return
-        self.cut += len(windows) > 1
-        held = {
-            (start + window.start, end + window.start, label)
-            for window, one in zip(windows, golds, strict=True)
-            for start, end, label in one.spans
-        }
-        self.in_no_window += len(set(gold.spans) - held)
+        self.cut += windows is not None and len(windows) > 1
+        self.in_no_window += held_nowhere(gold, golds, windows)
 
     def to_dict(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): All of it, for JSON."""
