@@ -794,3 +794,23 @@ def test_thousands_of_entities_take_linear_time(tiny_base):
         seconds.append(time.process_time() - start)
         assert len(doc.ents) == 3 * n
     assert seconds[1] < 25 * seconds[0]
+
+
+# --- real weights ---
+
+
+@pytest.mark.weights
+def test_a_long_text_of_sentences_gives_what_they_give(shipped, sample_texts):
+    """Most of it: windows hold other neighbours than a sentence on its own has."""
+    texts = sample_texts[:8]
+    starts = [sum(len(text) + 1 for text in texts[:i]) for i in range(len(texts))]
+    expected = {
+        (start + at, start + to, label)
+        for start, doc in zip(starts, shipped.pipe(texts))
+        for at, to, label in found(doc)
+    }
+    doc = shipped.make_doc(" ".join(texts))
+    (windows,), _ = ner_of(shipped).windows.divide([doc], ner_of(shipped)._builder().codec, None)
+    assert len(windows) > 2
+    both = expected & set(found(shipped(doc)))
+    assert len(both) > 0.8 * len(expected) > 5
