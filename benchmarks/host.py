@@ -39,6 +39,7 @@ from spacy_padellm.tree import PromptTree, pack
 from spacy_padellm.tree_builder import TreeBuilder
 
 Gold = dict[str, Any]  # a line of a set's file
+UNCUT_TOKENS = 512  # no document of the sets has more, and gold answers are those of documents
 
 
 class GoldDecoder(TreeDecoder):
@@ -92,7 +93,8 @@ def pipeline(name: str) -> Language:
     nlp = spacy.blank(lang)
     decoder = GoldDecoder()
     prompt = {"@misc": "spacy-padellm.prompt.v1", "label_definitions": definitions}
-    nlp.add_pipe("padellm_ner", config={"labels": list(definitions), "prompt": prompt})
+    config = {"labels": list(definitions), "prompt": prompt, "window_tokens": UNCUT_TOKENS}
+    nlp.add_pipe("padellm_ner", config=config)
     ner = nlp.get_pipe("padellm_ner")
     assert isinstance(ner, PadellmNER)
     ner.decoder = decoder

@@ -9,7 +9,7 @@ from operator import attrgetter
 
 from spacy.tokens import Doc
 
-from .occurrences import DocText, Place, as_read
+from .occurrences import DocText, Piece, Place, as_read
 from .spans import Mention, ScoredSpan
 
 MODES = ("expand", "drop")
@@ -32,14 +32,21 @@ class Alignment:
 
     spans (list[ScoredSpan]): Those with a place in the text, in reading order.
     unaligned (list[tuple[Mention, str]]): The others in the order given, each with its reason.
+    superseded (tuple[ScoredSpan, ...]): Of a document that was read in windows, spans that gave
+        way to what another window says of their place (`merging.align_windows`).
     """
 
     spans: list[ScoredSpan]
     unaligned: list[tuple[Mention, str]]
+    superseded: tuple[ScoredSpan, ...] = ()
 
 
 def align(
-    doc: Doc, mentions: Sequence[Mention], *, mode: str = "expand", ignore_case: bool = False
+    doc: Doc | Piece,
+    mentions: Sequence[Mention],
+    *,
+    mode: str = "expand",
+    ignore_case: bool = False,
 ) -> Alignment:
     """Find the place of each mention in the text, and the tokens that it covers.
 
@@ -56,7 +63,7 @@ def align(
     a token to the end of one come first, whatever their order: "US" is not sought in "USA" while
     it stands alone elsewhere.
 
-    doc (Doc): The document. Only its text and tokens are read.
+    doc (Doc | Piece): The document, or a piece of one. Only its text and tokens are read.
     mentions (Sequence[Mention]): What the decoder said for this document.
     mode (str): What becomes of a mention that starts or ends inside a token: "expand" widens its
         span to whole tokens, as `Doc.char_span` does; "drop" leaves it unaligned.

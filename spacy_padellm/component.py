@@ -17,17 +17,21 @@ from spacy.vocab import Vocab
 from thinc.api import Model
 from thinc.types import Floats1d
 
-from .alignment import DID_NOT_END, Alignment, align
+from .alignment import Alignment, align
 from .annotate import Deduplicate, annotate
 from .labels import check_labels, labels_of
 from .learner import Learner
-from .occurrences import token_bounds
+from .merging import align_windows
 from .prompts import Prompt
+from .reading import read
 from .scoring import ner_score
 from .settings import check_settings
+from .span_getters import SpanGetter, doc_spans
 from .spans import ScoredSpan
+from .told import Told
 from .training import Training
-from .tree import PromptTree
+from .tree import Ints, PromptTree
+from .windows import Windows
 
 if TYPE_CHECKING:
     from .decoding.decoder import Decoder
@@ -56,6 +60,9 @@ class PadellmNER(Learner):
         threshold: float = 0.0,
         alignment_mode: str = "expand",
         update_tokens: int | None = None,
+        get_spans: SpanGetter = doc_spans,
+        window_tokens: int | None = None,
+        window_overlap: int = 0,
         scorer: Callable | None = ner_score,
     ) -> None:
         """Initialize the component; weights load on first need or in `initialize`.
@@ -75,6 +82,11 @@ class PadellmNER(Learner):
             "drop".
         update_tokens (int | None): Most tokens of one training pass; a larger batch is split and
             its gradients added up. None chooses by device.
+        get_spans (Callable[[list[Doc]], list[list[Span]]]): The parts of documents that are read on
+            their own, as spacy-transformers' span getters give them.
+        window_tokens (int | None): Most model tokens of such a part: a longer one is read in
+            windows. None for as many as the model has room for.
+        window_overlap (int): Model tokens that two of these windows share, about.
         scorer (Callable | None): The scoring method.
         RAISES (ValueError): A label, threshold or mode of the wrong kind.
         """
@@ -91,8 +103,9 @@ class PadellmNER(Learner):
         self.prompt = prompt
         self.decoder = decoder
         self.deduplicate = deduplicate
+        self.windows = Windows(get_spans, window_tokens, window_overlap)
         self.scorer = scorer
-        self._warned: set[str] = set()
+        self._told = Told(logger, name)
         self._training = Training()
         self.cfg: dict[str, Any] = {
             "labels": check_labels(labels),
@@ -185,7 +198,7 @@ class PadellmNER(Learner):
         docs (Iterable[Doc]): The documents.
         RETURNS (list[list[ScoredSpan]]): For each document every span found, with its
             probability; overlaps and spans under several labels included.
-        RAISES (ValueError): No labels; a document longer than the model's window.
+        RAISES (ValueError): No labels; a model without room for a window.
         """
         docs = list(docs)
         said = self.decode(docs)
@@ -196,15 +209,20 @@ class PadellmNER(Learner):
 
         docs (Iterable[Doc]): The documents.
         RETURNS (list[Prediction]): What was said of each.
-        RAISES (ValueError): No labels; a document longer than the model's window.
+        RAISES (ValueError): No labels; a model without room for a window.
         """
         docs = list(docs)
         if not docs:
             return []
         self._require_labels()
-        model = self.shim.for_decoding()
-        texts, tokens = [doc.text for doc in docs], [token_bounds(doc) for doc in docs]
-        return self.decoder(model, self._builder(), texts, self.labels, tokens)
+        model, builder = self.shim.for_decoding(), self._builder()
+
+        def say(
+            texts: list[str], tokens: list[Ints], ids: list[list[int] | None]
+        ) -> list[Prediction]:
+            return self.decoder(model, builder, texts, self.labels, tokens, ids)
+
+        return read(docs, self._divide(docs, builder), say)
 
     def align(self, doc: Doc, prediction: Prediction) -> Alignment:
         """Find what was said of a document in its text.
@@ -215,8 +233,11 @@ class PadellmNER(Learner):
         """
         ignore_case = self.shim.load().codec.ignores_case
         mode = self.cfg["alignment_mode"]
-        alignment = align(doc, prediction.mentions, mode=mode, ignore_case=ignore_case)
-        self._log(doc, prediction, alignment)
+        if prediction.parts:
+            alignment = align_windows(doc, prediction, mode=mode, ignore_case=ignore_case)
+        else:
+            alignment = align(doc, prediction.mentions, mode=mode, ignore_case=ignore_case)
+        self._told(doc, prediction, alignment, self.decoder)
         return alignment
 
     def set_annotations(self, docs: Iterable[Doc], scores: Iterable[list[ScoredSpan]]) -> None:
@@ -229,34 +250,6 @@ class PadellmNER(Learner):
             annotate(
                 doc, spans, self.deduplicate, self.cfg["spans_key"], float(self.cfg["threshold"])
             )
-
-    def _log(self, doc: Doc, prediction: Prediction, alignment: Alignment) -> None:
-        for mention, reason in alignment.unaligned:
-            logger.debug(
-                "%s: no span for %r (%s): %s", self.name, mention.text, mention.label, reason
-            )
-            if reason == DID_NOT_END:
-                self._warn(
-                    "%s: a mention of %r in %r… has not ended within the decoder's "
-                    "max_mention_tokens of %d, the model's window, or twice the text; it is left "
-                    "out.",
-                    *(mention.label, doc.text[:60], self.decoder.max_mention_tokens),
-                )
-        for count in prediction.counts:
-            if count.bounded:
-                self._warn(
-                    "%s: the model says %d or more mentions of %r in %r…; no more than the "
-                    "decoder's max_count of %d are decoded.",
-                    *(count.number, count.label, doc.text[:60], self.decoder.max_count),
-                )
-
-    def _warn(self, message: str, *arguments: Any) -> None:
-        """Warn of a bound that was met, once for each kind."""
-        known = message in self._warned
-        more = "" if known else " Further cases are logged as debug."
-        level = logging.DEBUG if known else logging.WARNING
-        logger.log(level, message + more, self.name, *arguments)
-        self._warned.add(message)
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Serialize the component to a folder: "model" in it is a folder too.

@@ -7,12 +7,14 @@ nothing to count; shares and scores are in [0, 1].
                         by label and string, the paper's; see `scoring.ner_score`
     ents_p, ents_r, ents_f, ents_per_type
                         by position, spaCy's; see `scoring.ner_score`
-    counts              n_prompts, accuracy, accuracy_present, mean_under, mean_over, share_under,
-                        share_over, lost; confusion (cap, gold_by_said); per_label; see
-                        `counting.count_scores`
+    counts              of count prompts, one a label and document, or window of one that is read
+                        in windows (`Outcome.counts`): n_prompts, accuracy, accuracy_present,
+                        mean_under, mean_over, share_under, share_over, lost; confusion (cap,
+                        gold_by_said); per_label; see `counting.count_scores`
     mentions            said: mentions that the decoder said; unaligned: for each reason why one has
                         no place in the text, n and its share of those said (not_in_text,
-                        too_often, did_not_end, blank, inside_token); malformed: faults in the
+                        too_often, did_not_end, blank, inside_token); superseded: those of windows
+                        that another window says too, or sees whole; malformed: faults in the
                         form of answers; unended: documents whose answer a bound cut off (both of
                         autoregressive decoders)
     calibration         spans: all that the component scored; ents: those that became entities; each
@@ -20,7 +22,8 @@ nothing to count; shares and scores are in [0, 1].
                         `calibration.calibration`
     speed               seconds of the pipeline, loading left out, the first batch's warming up
                         not; documents_per_second, words_per_second
-    data                documents, words; mentions: gold entities of each label; labels_not_asked:
+    data                documents, words; windows: texts that the model read, one a document or
+                        more; mentions: gold entities of each label; labels_not_asked:
                         labels of gold entities that the component does not know; limits: what
                         the gold leaves open (not_annotated, incomplete, some_labels, blank,
                         overlapping), see `gold_limits`
@@ -135,6 +138,7 @@ def evaluate(
         "data": {
             "documents": len(outcomes),
             "words": words,
+            "windows": sum(len(outcome.prediction.parts) or 1 for outcome in outcomes),
             **_gold_mentions(outcomes, component.labels),
             "limits": gold_limits(
                 (outcome.example.reference for outcome in outcomes), component.labels
@@ -182,7 +186,8 @@ def mention_scores(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
     outcomes (Sequence[Outcome]): One a document.
     RETURNS (dict[str, Any]): `said`, their number; `unaligned`: for each of `REASONS` "n" and
-        "share" of those said; `malformed` and `unended`, see `Prediction`, summed up.
+        "share" of those said; `superseded`, see `Alignment`; `malformed` and `unended`, see
+        `Prediction`; summed up.
     """
     said = sum(len(outcome.prediction.mentions) for outcome in outcomes)
     reasons = Counter(reason for outcome in outcomes for _, reason in outcome.alignment.unaligned)
@@ -192,6 +197,7 @@ def mention_scores(outcomes: Sequence[Outcome]) -> dict[str, Any]:
             key: {"n": reasons[reason], "share": reasons[reason] / said if said else None}
             for key, reason in REASONS.items()
         },
+        "superseded": sum(len(outcome.alignment.superseded) for outcome in outcomes),
         "malformed": sum(outcome.prediction.malformed for outcome in outcomes),
         "unended": sum(not outcome.prediction.ended for outcome in outcomes),
     }

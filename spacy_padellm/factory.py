@@ -12,10 +12,13 @@ from thinc.types import Floats1d
 from .annotate import Deduplicate
 from .component import PadellmNER
 from .prompts import Prompt
+from .span_getters import SpanGetter, ensure_registry
 from .tree import PromptTree
 
 if TYPE_CHECKING:
     from .decoding.decoder import Decoder
+
+ensure_registry()
 
 DEFAULT_CONFIG = """
 [padellm_ner]
@@ -24,6 +27,8 @@ spans_key = "padellm_ner"
 threshold = 0.0
 alignment_mode = "expand"
 update_tokens = null
+window_tokens = null
+window_overlap = 64
 scorer = {"@scorers": "spacy-padellm.ner_scorer.v1"}
 
 [padellm_ner.prompt]
@@ -36,6 +41,9 @@ tag_text = false
 
 [padellm_ner.deduplicate]
 @misc = "spacy-padellm.deduplicate_by_span.v1"
+
+[padellm_ner.get_spans]
+@span_getters = "spacy-padellm.doc_spans.v1"
 
 [padellm_ner.decoder]
 @misc = "spacy-padellm.tree_decoder.v1"
@@ -86,6 +94,9 @@ def make_padellm_ner(
     threshold: float,
     alignment_mode: str,
     update_tokens: int | None,
+    get_spans: SpanGetter,
+    window_tokens: int | None,
+    window_overlap: int,
     scorer: Callable | None,
 ) -> PadellmNER:
     """Registered as the factory `padellm_ner`; the arguments are PadellmNER's."""
@@ -101,5 +112,8 @@ def make_padellm_ner(
         threshold=threshold,
         alignment_mode=alignment_mode,
         update_tokens=update_tokens,
+        get_spans=get_spans,
+        window_tokens=window_tokens,
+        window_overlap=window_overlap,
         scorer=scorer,
     )

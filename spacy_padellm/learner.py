@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
 from spacy.pipeline.trainable_pipe import TrainablePipe
+from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
 from thinc.api import Optimizer
 from thinc.types import Floats1d
 
-from .gold import gold_of, is_usable
+from .gold import Gold, gold_of, is_usable
 from .model.shim import CausalLMShim
 from .prompts import Prompt
 from .training import Training
+from .windows import Divided, DocWindows, Windows, held_nowhere, window_golds
 
 if TYPE_CHECKING:
     from .decoding.decoder import Decoder
     from .tree_builder import TreeBuilder
+
+logger = logging.getLogger(__name__)
 
 NAMED = 20  # documents that the message of an error names
 
@@ -30,11 +36,13 @@ class Learner(TrainablePipe):
         them.
     prompt (Prompt): The words of the prompts.
     decoder (Decoder): Asks what is to be learnt.
+    windows (Windows): Divides long documents.
     """
 
     cfg: dict[str, Any]
     prompt: Prompt
     decoder: Decoder
+    windows: Windows
     _training: Training
 
     @property
@@ -110,15 +118,48 @@ class Learner(TrainablePipe):
             )
         return loss, scores * 0 + 1 / max(1, total)
 
+    def gold_windows(
+        self,
+        examples: Sequence[Example],
+        builder: TreeBuilder,
+        labels: Sequence[str] | None = None,
+    ) -> list[DocWindows]:
+        """The windows in which gold documents are learnt.
+
+        They are found in the predicted documents: these have the tokens, and the sentences of an
+        annotating component, by which windows will be found later. Where the gold document's text
+        is another, they are found in it.
+
+        examples (Sequence[Example]): The gold documents.
+        builder (TreeBuilder): Writes the prompts.
+        labels (Sequence[str] | None): The labels to ask for, None for the component's.
+        RETURNS (list[DocWindows]): Those of each document.
+        """
+        docs = [
+            eg.predicted if eg.predicted.text == eg.reference.text else eg.reference
+            for eg in examples
+        ]
+        return self._divide(docs, builder, labels).windows
+
     def _accumulate(self, examples: list[Example]) -> float:
         usable = [eg for eg in examples if is_usable(eg.reference, self.labels)]
         golds = [gold_of(eg.reference, self.labels) for eg in usable]
-        trees = self._training.trees(self._builder(), self.decoder.gold_trees, golds)
+        builder = self._builder()
+
+        def divide(which: list[int]) -> list[list[Gold]]:
+            windows = self.gold_windows([usable[i] for i in which], builder)
+            return [
+                self._window_golds(golds[i], parts) for i, parts in zip(which, windows, strict=True)
+            ]
+
+        by_doc = self._training.trees(builder, self.decoder.gold_trees, golds, divide)
+        trees = list(chain.from_iterable(by_doc))
+        sources = [eg for eg, own in zip(usable, by_doc, strict=True) for _ in own]
         n_targets = sum(tree.n_targets for tree in trees)
 
         def step(part: list[int]) -> float:
             nll, backprop = self.model.begin_update([trees[i] for i in part])
-            loss, gradient = self.get_loss([usable[i] for i in part], nll, n_targets)
+            loss, gradient = self.get_loss([sources[i] for i in part], nll, n_targets)
             backprop(gradient)
             return loss
 
@@ -136,6 +177,25 @@ class Learner(TrainablePipe):
     def _builder(self) -> TreeBuilder:
         prompt = replace(self.prompt, label_definitions=self.cfg["label_definitions"])
         return self.shim.builder(prompt)
+
+    def _window_golds(self, gold: Gold, windows: DocWindows) -> list[Gold]:
+        found = window_golds(gold, windows)
+        if lost := held_nowhere(gold, found, windows):
+            logger.warning(
+                "%s: %d of the %d mentions of a gold document lie whole in no window, so they are "
+                "not learnt: %r… Let windows overlap (window_overlap, get_spans).",
+                self.name,
+                lost,
+                len(gold.spans),
+                gold.text[:60],
+            )
+        return found
+
+    def _divide(
+        self, docs: Sequence[Doc], builder: TreeBuilder, labels: Sequence[str] | None = None
+    ) -> Divided:
+        most = self.decoder.most_text_tokens(builder, self.labels if labels is None else labels)
+        return self.windows.divide(docs, builder.codec, most)
 
     def _require_labels(self) -> None:
         if not self.labels:

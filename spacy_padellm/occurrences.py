@@ -4,6 +4,7 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,14 +30,28 @@ def token_bounds(doc: Doc) -> NDArray[np.int64]:
     return bounds[is_space == 0] if is_space.any() else bounds
 
 
+class Piece(NamedTuple):
+    """A piece of a Doc's text.
+
+    text (str): The text.
+    starts (list[int]): Start of each token that it has a part of, counted from its own; below 0
+        where it begins inside the token.
+    ends (list[int]): End of each, likewise; above its length where it ends inside the token.
+    """
+
+    text: str
+    starts: list[int]
+    ends: list[int]
+
+
 class DocText:
     """The text of a Doc, to be searched for strings.
 
-    doc (Doc): The document. Only its text and tokens are read.
+    doc (Doc | Piece): The document, or a window of one. Only its text and tokens are read.
     ignore_case (bool): Whether equivalent strings may differ in case.
     """
 
-    def __init__(self, doc: Doc, *, ignore_case: bool = False) -> None:
+    def __init__(self, doc: "Doc | Piece", *, ignore_case: bool = False) -> None:
         self.ignore_case = ignore_case
         self._doc = doc
 
@@ -50,11 +65,15 @@ class DocText:
     @cached_property
     def starts(self) -> list[int]:
         """RETURNS (list[int]): Start of each token."""
+        if isinstance(self._doc, Piece):
+            return self._doc.starts
         return [token.idx for token in self._doc]
 
     @cached_property
     def ends(self) -> list[int]:
         """RETURNS (list[int]): End of each token."""
+        if isinstance(self._doc, Piece):
+            return self._doc.ends
         return [token.idx + len(token) for token in self._doc]
 
     @cached_property

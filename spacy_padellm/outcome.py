@@ -12,9 +12,10 @@ from spacy.training import Example
 from .alignment import Alignment
 from .counting import CountAnswer
 from .decoding.prediction import Prediction
-from .gold import gold_of, is_usable
+from .gold import Gold, gold_of, is_usable
 from .labels import answers_for
 from .scoring import in_reference
+from .windows import window_golds
 
 
 @dataclass(frozen=True)
@@ -64,21 +65,29 @@ class Outcome:
         return None if place is None else span_key(place) in self._gold_keys
 
     def counts(self, labels: Sequence[str]) -> list[CountAnswer]:
-        """Said counts beside gold ones.
+        """Said counts beside gold ones, a count prompt each: of a document that was read in windows
+        those of each window, with the gold mentions that it holds whole.
 
         labels (Sequence[str]): The component's labels.
-        RETURNS (list[CountAnswer]): One a label that the gold document answers for and the decoder
-            counted. None for a blank text, which no model is asked about, and for a document with
-            tokens whose annotation is missing.
+        RETURNS (list[CountAnswer]): One a window and label that the gold document answers for and
+            the decoder counted. None for a blank text, which no model is asked about, for a
+            document with tokens whose annotation is missing, and for one read in windows whose
+            text is not the gold one's.
         """
-        if not is_usable(self.example.reference, labels):
+        reference = self.example.reference
+        if not is_usable(reference, labels):
             return []
-        said = {count.label: count.number for count in self.prediction.counts}
-        mentions = gold_of(self.example.reference, labels).mentions
+        gold = gold_of(reference, labels)
+        if not self.prediction.parts:
+            return list(_count_answers(gold, self.prediction))
+        if self.example.predicted.text != reference.text:
+            return []
+        golds = window_golds(gold, tuple(window for window, _ in self.prediction.parts))
+        said = [part for _, part in self.prediction.parts]
         return [
-            CountAnswer(label, len(gold), said[label])
-            for label, gold in mentions.items()
-            if label in said
+            answer
+            for one, part in zip(golds, said, strict=True)
+            for answer in _count_answers(one, part)
         ]
 
     def scored_spans(self) -> Iterator[tuple[float, bool]]:
@@ -104,6 +113,13 @@ class Outcome:
     @cached_property
     def _gold_keys(self) -> set[tuple[int, int, str]]:
         return {span_key(ent) for ent in self.gold}
+
+
+def _count_answers(gold: Gold, prediction: Prediction) -> Iterator[CountAnswer]:
+    said = {count.label: count.number for count in prediction.counts}
+    for label, mentions in gold.mentions.items():
+        if label in said:
+            yield CountAnswer(label, len(mentions), said[label])
 
 
 def span_key(span: Span) -> tuple[int, int, str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from .gold import Gold
@@ -28,7 +29,7 @@ class Training:
     def __init__(self) -> None:
         self._passes: MicroBatches | None = None
         self._builder: TreeBuilder | None = None
-        self._trees: dict[Gold, PromptTree] = {}
+        self._trees: dict[Gold, list[PromptTree]] = {}
         self._room = KEPT_TOKENS
         self._texts: list[str] = []
 
@@ -42,24 +43,36 @@ class Training:
             self._passes = MicroBatches(budget or default)
         return self._passes
 
-    def trees(self, builder: TreeBuilder, write: Writer, golds: Sequence[Gold]) -> list[PromptTree]:
+    def trees(
+        self,
+        builder: TreeBuilder,
+        write: Writer,
+        golds: Sequence[Gold],
+        divide: Callable[[list[int]], list[list[Gold]]],
+    ) -> list[list[PromptTree]]:
         """Gold trees, each written once.
 
         builder (TreeBuilder): Writes the prompts.
         write (Writer): The form of the prompts: the paper's, or a decoder's own.
         golds (Sequence[Gold]): The documents.
-        RETURNS (list[PromptTree]): One tree a document.
+        divide (Callable[[list[int]], list[list[Gold]]]): Gives the golds of the windows of
+            documents, by their numbers.
+        RETURNS (list[list[PromptTree]]): For each document one tree a window.
         RAISES (ValueError): A text that is longer than the model's window.
         """
         if builder is not self._builder:
             self._builder, self._trees, self._room = builder, {}, KEPT_TOKENS
-        new = list(dict.fromkeys(gold for gold in golds if gold not in self._trees))
-        written = dict(zip(new, write(builder, new), strict=True))
-        for gold, tree in written.items():
-            if len(tree) <= self._room:
-                self._room -= len(tree)
-                self._trees[gold] = tree
-        return [written[gold] if gold in written else self._trees[gold] for gold in golds]
+        new = {gold: i for i, gold in enumerate(golds) if gold not in self._trees}
+        divided = dict(zip(new, divide(list(new.values())), strict=True)) if new else {}
+        windows = list(dict.fromkeys(chain.from_iterable(divided.values())))
+        written = dict(zip(windows, write(builder, windows), strict=True))
+        found = {gold: [written[one] for one in parts] for gold, parts in divided.items()}
+        for gold, trees in found.items():
+            size = sum(map(len, trees))
+            if size <= self._room:
+                self._room -= size
+                self._trees[gold] = trees
+        return [found[gold] if gold in found else self._trees[gold] for gold in golds]
 
     def keep_texts(self, texts: Sequence[str]) -> None:
         """Note the documents of an update.

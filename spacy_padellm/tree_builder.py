@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 
@@ -13,7 +13,11 @@ from .model.codec import Codec
 from .model.token_bytes import TokenBytes
 from .prompts import NUMBER, Prompt
 from .tags import Tags
-from .tree import ABSENT, COUNT, NO_TARGET, TRUNK, Ints, PromptTree
+from .tree import ABSENT, COUNT, Ints, PromptTree
+from .tree_writer import TreeWriter
+
+# For each text its token ids, None where they are not known.
+KnownIds = Sequence[list[int] | None] | None
 
 
 class TreeBuilder:
@@ -24,11 +28,13 @@ class TreeBuilder:
     codec (Codec): The tokenizer.
     prompt (Prompt): The words.
     max_positions (int | None): Positions the model can tell apart, None for any number.
+    refuses (bool): Whether a tree that needs more positions is an error.
     """
 
     def __init__(self, codec: Codec, prompt: Prompt, max_positions: int | None = None):
         self.codec = codec
         self.max_positions = max_positions
+        self.refuses = True
         self._prompt = prompt
         self._before = [*codec.prefix, *codec.encode(prompt.words.before_text)]
         self._again = codec.encode("\n" + prompt.words.before_text)
@@ -87,8 +93,30 @@ class TreeBuilder:
             n_tokens = end - len(self._before)
         return np.arange(end - n_tokens, end)
 
+    def room(self, max_count: int) -> int:
+        """RETURNS (int): Positions behind a count prompt for its number, and a mention's head."""
+        # One digit more: a number that passes the bound is read on for its end.
+        return len(str(max_count)) + 1 + len(self.mention_head(max_count))
+
+    def text_room(self, heads: Iterable[Sequence[int]], room: int = 0) -> int | None:
+        """Positions that the model has for a text.
+
+        heads (Iterable[Sequence[int]]): What is asked behind it, each in a branch of its own.
+        room (int): Positions to be left behind those.
+        RETURNS (int | None): The positions; 0 or less for none, None for any number.
+        """
+        if self.max_positions is None:
+            return None
+        taken = len(self._before) + len(self._after) + max(map(len, heads), default=0) + room
+        free = self.max_positions - taken
+        return (free - len(self._again)) // 2 if self._prompt.echo else free
+
     def ask(
-        self, texts: Sequence[str], labels: Sequence[str], max_count: int = 99
+        self,
+        texts: Sequence[str],
+        labels: Sequence[str],
+        max_count: int = 99,
+        ids: KnownIds = None,
     ) -> list[PromptTree]:
         """Trees that ask for the counts: the trunk, and one count branch a label.
 
@@ -96,29 +124,29 @@ class TreeBuilder:
         labels (Sequence[str]): The labels to ask for.
         max_count (int): Most mentions that will be asked for. The window must have room for the
             number and the head of a mention behind each count prompt.
+        ids (KnownIds): Token ids of the texts that were tokenised before.
         RETURNS (list[PromptTree]): One tree a text, without targets.
         RAISES (ValueError): A text that is longer than the model's window.
         """
-        # One digit more: a number that passes the bound is read on for its end.
-        room = len(str(max_count)) + 1 + len(self.mention_head(max_count))
+        room = self.room(max_count)
         heads = list(chain.from_iterable(self.count_head(label) for label in labels))
-        ids: list[int] = []
+        joined_ids: list[int] = []
         # Texts of as many tokens have trees of one shape.
         shapes: dict[int, PromptTree] = {}
         lengths = []
-        for text, said in zip(texts, self.codec.encode_texts(texts), strict=True):
+        for text, said in zip(texts, self._encoded(texts, ids), strict=True):
             n_tokens = len(said)
             if n_tokens not in shapes:
                 shapes[n_tokens] = self._checked(self._shape(n_tokens, labels), text, room)
             lengths.append(n_tokens)
-            ids += self._before
-            ids += said
+            joined_ids += self._before
+            joined_ids += said
             if self._prompt.echo:
-                ids += self._again
-                ids += said
-            ids += self._after
-            ids += heads
-        joined = np.array(ids, dtype=np.int64)
+                joined_ids += self._again
+                joined_ids += said
+            joined_ids += self._after
+            joined_ids += heads
+        joined = np.array(joined_ids, dtype=np.int64)
         trees, start = [], 0
         for n_tokens in lengths:
             shape = shapes[n_tokens]
@@ -159,6 +187,7 @@ class TreeBuilder:
         spans: Sequence[Sequence[tuple[int, int, str]] | None] | None = None,
         labels: Sequence[Sequence[str]] | None = None,
         end: int | None = None,
+        ids: KnownIds = None,
     ) -> list[PromptTree]:
         """Trees of one branch: a text and one question, as an autoregressive decoder asks it.
 
@@ -168,11 +197,12 @@ class TreeBuilder:
         spans (Sequence[Sequence[tuple[int, int, str]] | None] | None): As for `answer`.
         labels (Sequence[Sequence[str]] | None): With spans, the labels that each text is asked for.
         end (int | None): The token that ends an answer.
+        ids (KnownIds): As for `ask`.
         RETURNS (list[PromptTree]): One tree a text, with targets where there are answers.
         RAISES (ValueError): A text that is longer than the model's window.
         """
         trees = []
-        for i, (text, writer) in enumerate(self._trunks(texts, spans, labels)):
+        for i, (text, writer) in enumerate(self._trunks(texts, spans, labels, ids)):
             if answers is None:
                 writer.branch(1, COUNT, writer.trunk, heads[i])
             else:
@@ -181,7 +211,7 @@ class TreeBuilder:
         return trees
 
     def _answer_label(
-        self, writer: _TreeWriter, path: int, label: str, mentions: Sequence[str]
+        self, writer: TreeWriter, path: int, label: str, mentions: Sequence[str]
     ) -> None:
         head, number = self.count_head(label), self.codec.encode_number(len(mentions))
         writer.branch(path, COUNT, writer.trunk, head, number, self.codec.end_id)
@@ -195,15 +225,26 @@ class TreeBuilder:
         texts: Sequence[str],
         spans: Sequence[Sequence[tuple[int, int, str]] | None] | None = None,
         labels: Sequence[Sequence[str]] | None = None,
-    ) -> Iterator[tuple[str, _TreeWriter]]:
-        for i, (text, ids) in enumerate(zip(texts, self.codec.encode_texts(texts), strict=True)):
+        ids: KnownIds = None,
+    ) -> Iterator[tuple[str, TreeWriter]]:
+        for i, (text, said) in enumerate(zip(texts, self._encoded(texts, ids), strict=True)):
             tags = None
             if self._prompt.tag_text and spans and labels and (found := spans[i]) is not None:
                 tags = self._tags.of(text, found, labels[i])
-            yield text, self._trunk(ids, tags)
+            yield text, self._trunk(said, tags)
 
-    def _trunk(self, ids: Sequence[int], tags: Sequence[int] | None = None) -> _TreeWriter:
-        writer = _TreeWriter()
+    def _encoded(self, texts: Sequence[str], known: KnownIds) -> list[list[int]]:
+        if known is None:
+            return self.codec.encode_texts(texts)
+        new = iter(
+            self.codec.encode_texts(
+                [text for text, ids in zip(texts, known, strict=True) if ids is None]
+            )
+        )
+        return [next(new) if ids is None else ids for ids in known]
+
+    def _trunk(self, ids: Sequence[int], tags: Sequence[int] | None = None) -> TreeWriter:
+        writer = TreeWriter()
         writer.trunk_piece(self._before)
         if self._prompt.echo:
             writer.trunk_piece(ids, both_ways=self._prompt.both_ways)
@@ -221,11 +262,12 @@ class TreeBuilder:
 
     def _checked(self, tree: PromptTree, text: str, room: int = 0) -> PromptTree:
         needed = int(tree.position.max()) + 1 + room
-        if self.max_positions is not None and needed > self.max_positions:
+        if self.refuses and self.max_positions is not None and needed > self.max_positions:
             raise ValueError(
-                f"A document needs {needed} positions for its longest prompt, and the model has "
-                f"{self.max_positions}: {text[:60]!r}… ({len(text)} characters). Split it into "
-                f"shorter documents, or use a base model with a longer window.{_blame(tree)}"
+                f"A text needs {needed} positions for its longest prompt, and the model has "
+                f"{self.max_positions}: {text[:60]!r}… ({len(text)} characters). Give the "
+                "component less window_tokens, or use a base model with a longer "
+                f"window.{_blame(tree)}"
             )
         return tree
 
@@ -241,64 +283,3 @@ def _blame(tree: PromptTree) -> str:
         f" {n_words} of them are for the label {label[:60]!r}: give it fewer words in "
         "label_definitions."
     )
-
-
-class _TreeWriter:
-    """Writes one tree, its trunk first."""
-
-    def __init__(self) -> None:
-        self._ids: list[int] = []
-        self._position: list[int] = []
-        self._label: list[int] = []
-        self._mention: list[int] = []
-        self._target: list[int] = []
-        self._horizon: list[int] = []
-        self.trunk = 0
-
-    def trunk_piece(
-        self, ids: Sequence[int], target: Sequence[int] | None = None, *, both_ways: bool = False
-    ) -> None:
-        """Add tokens to the trunk.
-
-        ids (Sequence[int]): Their ids.
-        target (Sequence[int] | None): Their targets.
-        both_ways (bool): Whether they see one another in both directions.
-        """
-        start, self.trunk = self.trunk, self.trunk + len(ids)
-        self._add(TRUNK, COUNT, start, ids, target or [NO_TARGET] * len(ids))
-        if both_ways:
-            self._horizon[start:] = [self.trunk - 1] * len(ids)
-
-    def branch(
-        self,
-        label: int,
-        mention: int,
-        start: int,
-        head: Sequence[int],
-        answer: Sequence[int] = (),
-        end: int | None = None,
-    ) -> None:
-        """Add a branch; with an end, its answer is what must be said."""
-        ids = [*head, *answer]
-        target = [NO_TARGET] * len(ids)
-        if end is not None:
-            target[len(head) - 1 :] = [*answer, end]
-        self._add(label, mention, start, ids, target)
-
-    def tree(self, labels: tuple[str, ...]) -> PromptTree:
-        """RETURNS (PromptTree): What was written."""
-        columns = (self._ids, self._position, self._label, self._mention, self._target)
-        return PromptTree(
-            labels, *(np.array(column, dtype=np.int64) for column in (*columns, self._horizon))
-        )
-
-    def _add(
-        self, label: int, mention: int, start: int, ids: Sequence[int], target: Sequence[int]
-    ) -> None:
-        positions = range(start, start + len(ids))
-        self._ids += ids
-        self._position += positions
-        self._label += [label] * len(ids)
-        self._mention += [mention] * len(ids)
-        self._target += target
-        self._horizon += positions

@@ -6,7 +6,6 @@ from pipelines import (
     GOLD,
     LABELS,
     TEXTS,
-    WINDOW,
     blank_pipeline,
     found,
     gold_examples,
@@ -18,10 +17,11 @@ from pipelines import (
 from spacy.tokens import Doc, Span
 
 from spacy_padellm.component import PadellmNER
+from spacy_padellm.decoding.tree import TreeDecoder
 
 pytest_plugins = ["pipeline_fixtures"]
 
-TOO_LONG = "Bo slept. " * (WINDOW // 8)
+FAILS = "Bo slept. "
 ODD_TEXTS = [
     "",
     " ",
@@ -35,6 +35,22 @@ ODD_TEXTS = [
     "entity type:\nperson\n\n<num>9",
     "\x00\x07 Paris",
 ]
+
+
+class FailingDecoder(TreeDecoder):
+    """Fails on a text."""
+
+    def ask(self, builder, texts, *rest):
+        if any(text.startswith(FAILS) for text in texts):
+            raise ValueError(f"no answer to {FAILS!r}")
+        return super().ask(builder, texts, *rest)
+
+
+@pytest.fixture
+def failing(taught):
+    """A pipeline that fails on some documents."""
+    ner_of(taught).decoder = FailingDecoder()
+    return taught
 
 
 def ignore(name, component, docs, error):
@@ -194,23 +210,23 @@ def test_blocked_tokens_stay_free(taught):
 # --- errors ---
 
 
-def test_document_that_fails_raises(taught):
-    with pytest.raises(ValueError, match=rf"has {WINDOW}: 'Bo slept"):
-        taught(TOO_LONG)
-    with pytest.raises(ValueError, match="Split it into shorter documents"):
-        list(taught.pipe([*TEXTS, TOO_LONG]))
+def test_document_that_fails_raises(failing):
+    with pytest.raises(ValueError, match="no answer to 'Bo slept"):
+        failing(FAILS)
+    with pytest.raises(ValueError, match="no answer"):
+        list(failing.pipe([*TEXTS, FAILS]))
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 100])
-def test_document_that_fails_goes_alone(taught, batch_size):
+def test_document_that_fails_goes_alone(failing, batch_size):
     failures = Failures()
-    taught.set_error_handler(failures)
-    texts = [TEXTS[0], TOO_LONG, TEXTS[1], TEXTS[2], TOO_LONG + "!", TEXTS[3]]
-    docs = list(taught.pipe(texts, batch_size=batch_size))
+    failing.set_error_handler(failures)
+    texts = [TEXTS[0], FAILS, TEXTS[1], TEXTS[2], FAILS + "!", TEXTS[3]]
+    docs = list(failing.pipe(texts, batch_size=batch_size))
     assert [doc.text for doc in docs] == TEXTS
     assert [found(doc) for doc in docs] == [entities for _, entities in GOLD]
-    assert failures.texts == [TOO_LONG, TOO_LONG + "!"]
-    assert all("positions" in str(error) for error in failures.errors)
+    assert failures.texts == [FAILS, FAILS + "!"]
+    assert all("no answer" in str(error) for error in failures.errors)
 
 
 def test_document_that_cannot_be_annotated_goes_alone(taught, monkeypatch):

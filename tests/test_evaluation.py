@@ -161,7 +161,7 @@ def test_model_is_asked_once_a_document_in_batches(tiny):
     asked = []
 
     class Watched(ScriptedDecoder):
-        def __call__(self, model, builder, texts, labels, tokens=None):
+        def __call__(self, model, builder, texts, labels, tokens=None, ids=None):
             asked.append(len(texts))
             return super().__call__(model, builder, texts, labels)
 
@@ -232,7 +232,7 @@ def test_malformed_answers_are_counted(tiny):
     from spacy_padellm.decoding.prediction import Prediction
 
     class Broken(ScriptedDecoder):
-        def __call__(self, model, builder, texts, labels, tokens=None):
+        def __call__(self, model, builder, texts, labels, tokens=None, ids=None):
             return [Prediction(malformed=2, ended=False) for _ in texts]
 
     ner_of(tiny).decoder = Broken({})

@@ -154,7 +154,7 @@ def test_asking_leaves_room_for_the_number_and_a_mention_head(toy_codec, english
     assert TreeBuilder(toy_codec, english, needed).ask(["text"], ["a"])
     short = TreeBuilder(toy_codec, english, needed - 1)
     assert short.ask(["text"], ["a"], max_count=9)
-    with pytest.raises(ValueError, match=r"'text'… .4 characters.*Split it"):
+    with pytest.raises(ValueError, match=r"'text'… .4 characters.*less window_tokens"):
         short.ask(["text"], ["a"])
 
 

@@ -130,12 +130,13 @@ def _show_labels(diagnosis: "Diagnosis") -> None:
 
 
 def _show_trees(diagnosis: "Diagnosis") -> None:
-    header = ["Corpus", "Trees", "Tokens", "Sequences", "Their tokens", "Ratio"]
+    header = ["Corpus", "Trees", "Cut", "Tokens", "Sequences", "Their tokens", "Ratio"]
     corpora = {"train": diagnosis.train_trees, "dev": diagnosis.dev_trees}
     rows = [
         [
             name,
             trees.trees,
+            trees.cut,
             trees.tokens,
             trees.sequences,
             trees.sequence_tokens,
@@ -143,7 +144,8 @@ def _show_trees(diagnosis: "Diagnosis") -> None:
         ]
         for name, trees in corpora.items()
     ]
-    msg.table(rows, header=header, divider=True, aligns=("l", *"rrrrr"))
+    msg.table(rows, header=header, divider=True, aligns=("l", *"rrrrrr"))
+    msg.text("Trees: one a document, or a window of one that is cut (window_tokens, get_spans).")
     msg.text("Sequences: the paper's, one a label and one a mention, the text in each.")
     longest = sorted(diagnosis.train_trees.longest, reverse=True)
     header = ["Longest: tokens", "Positions", "Labels", "Mentions", "Text"]
@@ -219,9 +221,17 @@ def _gold_warnings(diagnosis: "Diagnosis") -> list[tuple[str, str]]:
         if trees.too_long:
             found.append(
                 (
-                    f"{name}: {trees.too_long} documents are longer than the model's window of "
+                    f"{name}: {trees.too_long} documents or windows need more than the model's "
                     f"{trees.window} positions",
-                    "Training stops at one. Split them. " + "; ".join(trees.too_long_shown),
+                    "Training stops at one. Lower window_tokens. "
+                    + "; ".join(trees.too_long_shown),
+                )
+            )
+        if trees.in_no_window:
+            found.append(
+                (
+                    f"{name}: {trees.in_no_window} mentions lie whole in no window",
+                    "They are not learnt. Let windows overlap more (window_overlap, get_spans).",
                 )
             )
         if trees.long_mentions:

@@ -10,7 +10,7 @@ from spacy.training import Example
 from spacy.training.loop import subdivide_batch
 
 Batcher = Callable[[Iterable[Example]], Iterable[list[Example]]]
-# Tokens and targets of an example's tree; zeros where it has none.
+# Tokens and targets of a tree.
 Size = tuple[int, int]
 
 
@@ -18,7 +18,7 @@ Size = tuple[int, int]
 class Passes:
     """The training passes of one epoch on one kind of device, in the corpus's order.
 
-    budget (int): Most tokens of a pass; a single document is never split.
+    budget (int): Most tokens of a pass; a single window is never split.
     passes (int): Passes that the component makes of spaCy's batches.
     tokens (int): Tree tokens of the largest pass.
     targets (int): Targets of that pass.
@@ -62,7 +62,7 @@ class Batches:
 
 def count_batches(
     examples: Iterable[Example],
-    measure: Callable[[Example], Size],
+    measure: Callable[[Example], list[Size]],
     batcher: Batcher,
     accumulate_gradient: int,
     budgets: dict[str, int],
@@ -70,13 +70,14 @@ def count_batches(
     """Batch a corpus as spaCy's training loop and the component do.
 
     examples (Iterable[Example]): The corpus, which is read once.
-    measure (Callable[[Example], Size]): Called once for each example, in order.
+    measure (Callable[[Example], list[Size]]): The sizes of an example's trees; called once for each
+        example, in order.
     batcher (Batcher): [training.batcher].
     accumulate_gradient (int): [training] accumulate_gradient.
     budgets (dict[str, int]): Most tokens of a pass, by kind of device.
     RETURNS (Batches): What was counted.
     """
-    waiting: dict[int, tuple[Example, Size]] = {}  # examples that the batcher holds
+    waiting: dict[int, tuple[Example, list[Size]]] = {}  # examples that the batcher holds
 
     def measured() -> Iterator[Example]:
         for example in examples:
@@ -88,7 +89,7 @@ def count_batches(
         counted.batches += 1
         sizes = {id(example): waiting.pop(id(example))[1] for example in batch}
         for part in subdivide_batch(batch, accumulate_gradient):
-            trees = [size for example in part if (size := sizes[id(example)])[0]]
+            trees = [size for example in part for size in sizes[id(example)]]
             for passes in counted.passes.values():
                 passes.add(trees)
     counted.discarded = len(waiting)

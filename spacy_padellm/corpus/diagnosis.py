@@ -18,7 +18,8 @@ from ..gold import gold_of, is_usable
 from ..labels import check_labels, labels_of
 from ..reformulate import parallel_prompts
 from ..training import CPU_TOKENS, GPU_TOKENS
-from .batches import Batcher, Batches, Shape, count_batches, estimate_memory
+from ..windows import window_golds
+from .batches import Batcher, Batches, Shape, Size, count_batches, estimate_memory
 from .statistics import CorpusStatistics
 from .tree_statistics import TreeStatistics
 from .unloaded import Unloaded, without_weights
@@ -218,15 +219,21 @@ def _measure(
     unloaded: Unloaded,
     corpus: CorpusStatistics,
     trees: TreeStatistics,
-) -> tuple[int, int]:
+) -> list[Size]:
     corpus.add(example)
     if not is_usable(example.reference, labels):
-        return 0, 0
+        return []
     gold, builder = gold_of(example.reference, labels), unloaded.builder
-    (tree,) = ner.decoder.gold_trees(builder, [gold])
-    (paper,) = parallel_prompts(builder, [gold])
-    trees.add(tree, paper, gold, builder)
-    return len(tree), tree.n_targets
+    (windows,) = ner.gold_windows([example], builder, labels)
+    golds = window_golds(gold, windows)
+    trees.add_windows(gold, golds, windows)
+    sizes = []
+    for one in golds:
+        (tree,) = ner.decoder.gold_trees(builder, [one])
+        (paper,) = parallel_prompts(builder, [one])
+        trees.add(tree, paper, one, builder)
+        sizes.append((len(tree), tree.n_targets))
+    return sizes
 
 
 def _memory(shape: Shape, batches: Batches, ner: PadellmNER) -> dict[str, dict[str, int]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..gold import Gold
 from ..tree import PromptTree
 from ..tree_builder import TreeBuilder
+from ..windows import DocWindows, held_nowhere
 
 SHOWN = 5
 
@@ -19,12 +21,14 @@ class TreeStatistics:
 
     window (int | None): Positions that the model can tell apart, None for any number.
     max_mention_tokens (int | None): The decoder's bound on a mention, None for none.
-    trees (int): Trees, one a document.
+    trees (int): Trees, one a document or window.
+    cut (int): Documents that are read in more than one window.
+    in_no_window (int): Mentions of them that no window holds whole: these are not learnt.
     tokens (int): Their tokens.
     targets (int): Tokens that must be said.
     sequences (int): The paper's sequences: one a label and one a mention of each document.
     sequence_tokens (int): Their tokens, the text repeated in each.
-    too_long (int): Documents whose longest prompt needs more positions than the model has.
+    too_long (int): Trees whose longest prompt needs more positions than the model has.
     too_long_shown (list[str]): The first of them.
     long_mentions (int): Mentions of more tokens than the decoder's bound.
     longest (list[tuple[int, int, int, int, str]]): Tokens, positions, labels, mentions and the
@@ -34,6 +38,8 @@ class TreeStatistics:
     window: int | None
     max_mention_tokens: int | None = None
     trees: int = 0
+    cut: int = 0
+    in_no_window: int = 0
     tokens: int = 0
     targets: int = 0
     sequences: int = 0
@@ -77,11 +83,23 @@ class TreeStatistics:
         push = heapq.heappush if len(self.longest) < SHOWN else heapq.heappushpop
         push(self.longest, entry)
 
+    def add_windows(self, gold: Gold, golds: Sequence[Gold], windows: DocWindows) -> None:
+        """Count the windows of a document.
+
+        gold (Gold): Its answers.
+        golds (Sequence[Gold]): Those of its windows.
+        windows (DocWindows): The windows.
+        """
+        self.cut += windows is not None and len(windows) > 1
+        self.in_no_window += held_nowhere(gold, golds, windows)
+
     def to_dict(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): All of it, for JSON."""
         keys = ("tokens", "positions", "labels", "mentions", "text")
         return {
             "trees": self.trees,
+            "cut": self.cut,
+            "in_no_window": self.in_no_window,
             "tokens": self.tokens,
             "targets": self.targets,
             "sequences": self.sequences,

@@ -59,7 +59,7 @@ def without_weights(ner: PadellmNER) -> Unloaded:
     model = LanguageModel(SimpleNamespace(config=config), load_codec(weights.folder))
     ner.shim._model = model
     builder = ner._builder()
-    builder.max_positions = None  # a document that is too long is to be counted, not refused
+    builder.refuses = False  # a text that is too long is to be counted
 
     shapes = _shapes(weights.folder)
     parameters = sum(map(prod, shapes.values()))

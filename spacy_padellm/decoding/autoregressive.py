@@ -20,7 +20,7 @@ from ..model.language_model import LanguageModel
 from ..model.prompt_rows import Feed, Run, feed_of
 from ..spans import Mention
 from ..tree import COUNT, Paths, PromptTree
-from ..tree_builder import TreeBuilder
+from ..tree_builder import KnownIds, TreeBuilder
 from .answer_form import AnswerForm
 from .bounds import Bounds
 from .decoder import Decoder
@@ -97,14 +97,24 @@ class AutoregressiveDecoder(Decoder):
         )
 
     def ask(
-        self, builder: TreeBuilder, texts: Sequence[str], labels: Sequence[str]
+        self,
+        builder: TreeBuilder,
+        texts: Sequence[str],
+        labels: Sequence[str],
+        ids: KnownIds = None,
     ) -> list[PromptTree]:
         """RETURNS (list[PromptTree]): One question a text."""
         if not texts:
             return []
         head = builder.codec.encode(self.form(builder, labels).question)
-        trees = builder.sequences(texts, [head] * len(texts))
+        trees = builder.sequences(texts, [head] * len(texts), ids=ids)
         return [replace(tree, labels=tuple(labels)) for tree in trees]
+
+    def most_text_tokens(self, builder: TreeBuilder, labels: Sequence[str]) -> int | None:
+        """RETURNS (int | None): Most tokens of a text; its answer may be twice as long."""
+        head = builder.codec.encode(self.form(builder, labels).question)
+        free = builder.text_room([head])
+        return None if free is None else free // 3
 
     def work(self, model: LanguageModel, tree: PromptTree) -> int:
         """RETURNS (int): Tokens of a tree's first pass."""

@@ -13,7 +13,7 @@ from ..memory import is_out_of_memory
 from ..model.language_model import LanguageModel
 from ..reformulate import parallel_prompts
 from ..tree import Ints, PromptTree
-from ..tree_builder import TreeBuilder
+from ..tree_builder import KnownIds, TreeBuilder
 from .bounds import Bounds
 from .lattice import Passage
 from .logits import NotFiniteError
@@ -96,6 +96,7 @@ class Decoder(ABC):
         texts: Sequence[str],
         labels: Sequence[str],
         tokens: Sequence[Ints] | None = None,
+        ids: KnownIds = None,
     ) -> list[Prediction]:
         """Decode texts; what is said of one does not depend on the others.
 
@@ -107,6 +108,7 @@ class Decoder(ABC):
         tokens (Sequence[Ints] | None): For each text the start and end character of its tokens
             [tokens, 2], whitespace left out: where constrained mentions start and end. None for
             anywhere but beside a space.
+        ids (KnownIds): Token ids of the texts that were tokenised before.
         RETURNS (list[Prediction]): One a text.
         RAISES (ValueError): A text that is longer than the model's window, or for which the
             model's logits are not finite.
@@ -115,7 +117,8 @@ class Decoder(ABC):
         blank = Prediction(tuple(Count(label, 0, 0.0) for label in labels))
         predictions = [blank] * len(texts)
         asked = [i for i, text in enumerate(texts) if text.strip()]
-        trees = self.ask(builder, [texts[i] for i in asked], labels)
+        known = None if ids is None else [ids[i] for i in asked]
+        trees = self.ask(builder, [texts[i] for i in asked], labels, known)
         model.check_horizons(trees)
         on_cpu = model.device.type == "cpu"
         budget = self.batch_tokens or (CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS)
@@ -185,10 +188,25 @@ class Decoder(ABC):
         return parallel_prompts(builder, golds)
 
     def ask(
-        self, builder: TreeBuilder, texts: Sequence[str], labels: Sequence[str]
+        self,
+        builder: TreeBuilder,
+        texts: Sequence[str],
+        labels: Sequence[str],
+        ids: KnownIds = None,
     ) -> list[PromptTree]:
         """RETURNS (list[PromptTree]): What the model is asked first, one tree a text."""
-        return builder.ask(texts, labels, self.max_count)
+        return builder.ask(texts, labels, self.max_count, ids)
+
+    def most_text_tokens(self, builder: TreeBuilder, labels: Sequence[str]) -> int | None:
+        """Most tokens of a text that leave room for what is asked and said about it.
+
+        builder (TreeBuilder): Writes the prompts.
+        labels (Sequence[str]): The labels to ask for.
+        RETURNS (int | None): The tokens; None where the model has room for any number.
+        """
+        heads = map(builder.count_head, labels)
+        free = builder.text_room(heads, builder.room(self.max_count))
+        return None if free is None else free - min(self.max_mention_tokens, max(free, 0) // 4)
 
     @abstractmethod
     def work(self, model: LanguageModel, tree: PromptTree) -> int:

@@ -130,7 +130,8 @@ def _counts(counts: Mapping[str, Any]) -> str:
     if not counts["n_prompts"]:
         return "<h2>Counts</h2><p>There are no counts to compare.</p>"
     return (
-        "<h2>Counts</h2><p>One prompt a document and label asks how many mentions there are. "
+        "<h2>Counts</h2><p>One prompt a document (or window of a long one) and label asks how many "
+        "mentions there are. "
         "“Gold left out” is the share of gold mentions that too small a count leaves no room for."
         '</p><div class="columns uneven"><figure>'
         f"{confusion_figure(counts['confusion'])}<figcaption>Number of prompts; shades are shares "

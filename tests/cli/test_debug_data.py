@@ -130,7 +130,7 @@ def test_faults_of_gold_are_named(config, corpus):
     other.user_data[ANNOTATED_LABELS] = ["animal"]
     nested = gold("Bank of Rome", [(0, 12, "person")])
     nested.spans["gold"] = [Span(nested, 0, 3, "person"), Span(nested, 2, 3, "place")]
-    long = gold("x " * 2 * WINDOW)
+    long = gold("x " * 2 * WINDOW, [(0, 199, "person"), (400, 401, "person")])
     docs = [gold(*GOLD[0]), NLP.make_doc("Not annotated"), other, nested, long]
     write(corpus / "train.spacy", *docs)
     write(corpus / "dev.spacy", gold(*GOLD[0]), gold("Rex", [(0, 3, "animal")]))
@@ -142,7 +142,9 @@ def test_faults_of_gold_are_named(config, corpus):
         "it answers for none of the labels": 1,
     }
     assert found["train"]["spans"]["gold"] == {"spans": 2, "overlapping": 2, "not_in_ents": 1}
-    assert found["train"]["trees"]["too_long"] == 1
+    assert found["train"]["trees"]["too_long"] == 0
+    assert found["train"]["trees"]["cut"] == 1
+    assert found["train"]["trees"]["in_no_window"] == 1
     assert found["texts_in_train_and_dev"] == 1
     assert found["labels_only_in_dev"] == ["animal"]
     assert found["labels_not_asked"] == ["animal"]
@@ -150,7 +152,7 @@ def test_faults_of_gold_are_named(config, corpus):
     for warning in (
         "train: 2 documents give no tree",
         "1 of doc.spans['gold'] are not in doc.ents",
-        f"1 documents are longer than the model's window of {WINDOW}",
+        "train: 1 mentions lie whole in no window",
         "1 texts are in both train and dev",
         "Labels in dev that train has not: ['animal']",
         "Labels that are not asked for: ['animal']",
