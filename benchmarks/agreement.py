@@ -72,8 +72,8 @@ def main(
         "plain": asdict(TreeDecoder(**PLAIN)),
         "ways": {},
     }
-    for name in tqdm(ways or WAYS, desc="Ways"):
-        found = decode(WAYS[name])
+    for way in tqdm(ways or WAYS, desc="Ways"):
+        found = decode(WAYS[way])
         differing = [
             {"text": text, "plain": one, "here": other, "margin": margin(plain, here)}
             for text, one, other, plain, here in zip(
@@ -81,8 +81,8 @@ def main(
             )
             if one != other
         ]
-        figures["ways"][name] = {
-            "settings": WAYS[name],
+        figures["ways"][way] = {
+            "settings": WAYS[way],
             "agreeing": len(texts) - len(differing),
             "outside_text": outside(texts, found),
             "differing": differing,

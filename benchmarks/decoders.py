@@ -58,14 +58,13 @@ class Recorder:
     decoder: Decoder
     said: list[Prediction] = field(default_factory=list)
 
-    @property
-    def max_count(self) -> int:
-        """RETURNS (int): The decoder's bound."""
-        return self.decoder.max_count
+    def __getattr__(self, name: str) -> Any:
+        """RETURNS (Any): What else the decoder has."""
+        return getattr(self.decoder, name)
 
-    def __call__(self, *args: Any) -> list[Prediction]:
+    def __call__(self, *args: Any, **kwargs: Any) -> list[Prediction]:
         """RETURNS (list[Prediction]): What the decoder says."""
-        predictions = self.decoder(*args)
+        predictions = self.decoder(*args, **kwargs)
         self.said += predictions
         return predictions
 

@@ -46,6 +46,7 @@ def without_weights(ner: PadellmNER) -> Unloaded:
     RETURNS (Unloaded): What was read.
     RAISES (ValueError, OSError): A base or an adapter that can't be had; see `resolve_weights`.
     """
+    import torch
     from transformers import AutoConfig
 
     from ..model.language_model import LanguageModel
@@ -56,7 +57,9 @@ def without_weights(ner: PadellmNER) -> Unloaded:
     saved = ner.shim.saved()
     weights = saved.whole_weights() if saved.folder is not None else resolve_weights(settings.name)
     config = AutoConfig.from_pretrained(weights.folder, trust_remote_code=False)
-    model = LanguageModel(SimpleNamespace(config=config), load_codec(weights.folder))
+    nowhere = SimpleNamespace(weight=torch.empty(0))
+    network = SimpleNamespace(config=config, get_input_embeddings=lambda: nowhere)
+    model = LanguageModel(network, load_codec(weights.folder))
     ner.shim._model = model
     builder = ner._builder()
     builder.refuses = False  # a text that is too long is to be counted

@@ -88,6 +88,50 @@ def test_an_adapter_only_where_it_is_folded(tiny_network, toy_codec, toy_builder
     assert said == [[m.text for m in one.mentions] for one in expected]
 
 
+def test_weights_are_trained_afterwards(tiny_network, toy_codec, toy_builder, device):
+    losses = []
+    for fuses in (False, True):
+        model = LanguageModel(tiny_network("llama").to(device), toy_codec)
+        expected = decode(model, toy_builder, make_tree_decoder, fuses, graphs=True)
+        optimizer = torch.optim.SGD(model.network.parameters(), 0.5)
+        trees = toy_builder.answer(["the new man"], [{"a": ["man"], "new": []}])
+        for _ in range(3):
+            loss = model.nll(trees).sum()
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        losses.append(loss.item())
+        found = decode(model, toy_builder, make_tree_decoder, fuses, graphs=True)
+        plain = decode(model, toy_builder, make_tree_decoder, False)
+        assert [[m.text for m in one.mentions] for one in found] == [
+            [m.text for m in one.mentions] for one in plain
+        ]
+        assert [one.mentions for one in found] != [one.mentions for one in expected]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_weights_that_are_fused_late(tiny_network, toy_codec, toy_builder, device):
+    """Passes that were captured before the weights were moved are not replayed."""
+    network = tiny_network("llama").to(device)
+    network.model.layers[1].mlp.register_forward_hook(lambda module, inputs, output: 3 * output)
+    model = LanguageModel(network, toy_codec)  # one whose fused layers are rejected
+    expected = decode(model, toy_builder, make_tree_decoder, False, graphs=False)
+    for fuses in (False, False, True, True, None):
+        found = decode(model, toy_builder, make_tree_decoder, fuses, graphs=True)
+        assert [[m.text for m in one.mentions] for one in found] == [
+            [m.text for m in one.mentions] for one in expected
+        ]
+
+
+def test_whole_checkpoints(tiny_network, toy_codec, toy_builder, tmp_path):
+    network = tiny_network("llama")
+    decode(LanguageModel(network, toy_codec), toy_builder, make_tree_decoder, True)
+    network.save_pretrained(tmp_path)
+    again = type(network).from_pretrained(tmp_path)
+    for name, weight in tiny_network("llama").state_dict().items():
+        assert torch.equal(again.state_dict()[name], weight), name
+
+
 def test_not_where_gradients_are_asked_for(tiny_network, toy_codec):
     model = LanguageModel(tiny_network("llama"), toy_codec)
     model.fuses = True
