@@ -9,7 +9,7 @@ from wasabi import msg
 
 from spacy_padellm.model.codec import Codec
 from spacy_padellm.model.model_settings import ModelSettings
-from spacy_padellm.model.network import language_model, load_codec
+from spacy_padellm.model.network import load_codec
 from spacy_padellm.model.shim import CausalLMShim
 from spacy_padellm.model.weights import resolve_weights
 
@@ -86,5 +86,5 @@ def random_model(name: str, codec: Codec, device: str = "cpu", seed: int = 0) ->
     torch.manual_seed(seed)
     with torch.device(device):
         network = AutoModelForCausalLM.from_config(config, torch_dtype=dtype)
-    model = language_model(network.eval(), codec)
-    return ForcedModel(model.network, model.codec, model.takes_paths)
+    # Not probed: in bfloat16 the noise of a random network of 7B is as large as what a probe asks.
+    return ForcedModel(network.eval(), codec)

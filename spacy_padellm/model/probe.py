@@ -10,10 +10,10 @@ from .attention import takes_path_masks
 from .language_model import LanguageModel
 from .prompt_rows import CachedRows, feed_of
 
-# Relative differences of logits. float32 gives below 1e-5 and bfloat16 about 1e-2 where the mask
-# is honoured, and a network that ignores it stands above 1e-1.
+# Relative differences of logits. float32 gives below 1e-5 and bfloat16 1e-2 to 6e-2 where
+# the mask is honoured, and a network that ignores it stands above 1e-1.
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
-HALF_TOLERANCE = 5e-2
+HALF_TOLERANCE = 8e-2
 
 
 def probe(model: LanguageModel) -> str | None:
