@@ -109,7 +109,7 @@ class Networkless(LanguageModel):
     max_positions = 8192
 
     def __init__(self, codec: Any):
-        super().__init__(SimpleNamespace(eval=lambda: None), codec)
+        super().__init__(SimpleNamespace(training=False), codec)
 
 
 class Stages:
