@@ -158,13 +158,27 @@ def real_model():
 
 
 @pytest.fixture(scope="session")
-def real_builder(real_model):
-    """Writes prompts for the shipped model, in the form that it was trained on."""
+def shipped_prompt():
+    """The prompt that the shipped adapter was trained on."""
     from spacy_padellm.prompts import make_prompt
+
+    return make_prompt("en", both_ways=True, tag_text=True)
+
+
+@pytest.fixture(scope="session")
+def real_builder(real_model, shipped_prompt):
+    """Writes prompts for the shipped model."""
     from spacy_padellm.tree_builder import TreeBuilder
 
-    prompt = make_prompt("en", both_ways=True, tag_text=True)
-    return TreeBuilder(real_model.codec, prompt, real_model.max_positions)
+    return TreeBuilder(real_model.codec, shipped_prompt, real_model.max_positions)
+
+
+@pytest.fixture(scope="session")
+def causal_builder(real_model, english):
+    """Writes prompts whose text is read from left to right, as in a plain pass of the base."""
+    from spacy_padellm.tree_builder import TreeBuilder
+
+    return TreeBuilder(real_model.codec, english, real_model.max_positions)
 
 
 def _spread(network):

@@ -44,12 +44,18 @@ def test_add_label(tiny):
 def test_added_label_reaches_the_prompts(tiny):
     asked = []
 
-    def decoder(model, builder, texts, labels, tokens):
-        asked.append(labels)
-        return [Prediction()]
+    class Decoder:
+        max_mention_tokens = 64
+
+        def __call__(self, model, builder, texts, labels, tokens, ids=None):
+            asked.append(labels)
+            return [Prediction()]
+
+        def most_text_tokens(self, builder, labels):
+            return None
 
     ner = ner_of(tiny)
-    ner.decoder = decoder
+    ner.decoder = Decoder()
     ner.add_label("time")
     assert ner.predict([tiny.make_doc("Bo")]) == [[]]
     assert asked == [("person", "place", "time")]

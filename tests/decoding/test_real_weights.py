@@ -96,11 +96,11 @@ def test_tree_and_replicated_decoders_say_the_same(real_model, real_builder, tex
 
 
 @pytest.mark.slow
-def test_log_probabilities_are_those_of_each_prompt_alone(real_model, real_builder):
+def test_log_probabilities_are_those_of_each_prompt_alone(real_model, causal_builder):
     """One forward pass by transformers over a prompt with its answer; nothing of ours but words."""
     tokenizer, network = real_model.codec.tokenizer, real_model.network
-    tree = TreeDecoder(**PLAIN)(real_model, real_builder, SENTENCES, LABELS)
-    replicated = ReplicatedDecoder(**PLAIN)(real_model, real_builder, SENTENCES, LABELS)
+    tree = TreeDecoder(**PLAIN)(real_model, causal_builder, SENTENCES, LABELS)
+    replicated = ReplicatedDecoder(**PLAIN)(real_model, causal_builder, SENTENCES, LABELS)
 
     assert sum(len(one.mentions) for one in tree) > 12
     for text, one, other in zip(SENTENCES, tree, replicated, strict=True):
@@ -144,10 +144,10 @@ def _answer_logprobs(network, prompt, answer):
     return [float(row[token]) for row, token in zip(logprobs, answer, strict=True)]
 
 
-def test_decoding_is_the_papers_decoding_done_plainly(real_model, real_builder):
+def test_decoding_is_the_papers_decoding_done_plainly(real_model, causal_builder):
     """Greedy, prompt by prompt, the whole of it anew at each token, by transformers alone."""
     text = "Marie Curie worked in Paris."
-    (prediction,) = TreeDecoder(**PLAIN)(real_model, real_builder, [text], LABELS)
+    (prediction,) = TreeDecoder(**PLAIN)(real_model, causal_builder, [text], LABELS)
     for count in prediction.counts:
         expected = decode_plainly(
             real_model.network, real_model.codec.tokenizer, text, count.label, 99, 64
@@ -160,9 +160,9 @@ def test_decoding_is_the_papers_decoding_done_plainly(real_model, real_builder):
             assert one.logprobs == pytest.approx(logprobs, abs=1e-3)
 
 
-def test_a_sure_mention_is_likely(real_model, real_builder):
+def test_a_sure_mention_is_likely(real_model, causal_builder):
     """Padding, a prefix fed twice or summed pad tokens give 4e-18 for a sure mention."""
-    predictions = TreeDecoder()(real_model, real_builder, SENTENCES, LABELS)
+    predictions = TreeDecoder()(real_model, causal_builder, SENTENCES, LABELS)
     (prediction, *_), said = predictions, _mentions(predictions[0])
     assert ("person", 1, "Marie Curie", True) in said
     for mention in prediction.mentions:

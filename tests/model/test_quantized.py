@@ -313,9 +313,9 @@ def int8_shim(real_model):
 
 @pytest.mark.weights
 @pytest.mark.slow
-def test_shipped_model(int8_shim, real_model, real_builder, english):
+def test_shipped_model(int8_shim, real_model, real_builder, shipped_prompt):
     labels = ["person", "organisation", "location", "miscellaneous"]
-    model, builder = int8_shim.load(), int8_shim.builder(english)
+    model, builder = int8_shim.load(), int8_shim.builder(shipped_prompt)
     assert model.takes_paths
     tree = make_tree_decoder()
     exact = said(tree(real_model, real_builder, TEN_TEXTS, labels))
