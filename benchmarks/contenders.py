@@ -20,7 +20,7 @@ from spacy_padellm.decoding.struct import make_autoregressive_struct_decoder
 from spacy_padellm.decoding.tree import make_tree_decoder
 from spacy_padellm.memory import is_out_of_memory
 from spacy_padellm.model.codec import one_line
-from spacy_padellm.tree import NO_TARGET, PromptTree
+from spacy_padellm.tree import NO_TARGET, TRUNK, PromptTree
 from spacy_padellm.tree_builder import TreeBuilder
 
 FUSED = "fused"  # a lever of the model, not of its decoder
@@ -193,7 +193,10 @@ class Entrant:
         autoregressive = isinstance(self.decoder, AutoregressiveDecoder)
         self._script = None if own_answers and not autoregressive else Script(golds)
         self._answers = [
-            tree.target[tree.target != NO_TARGET].tolist() if autoregressive else []
+            # The tags of a text are targets of its trunk, and no part of the answer.
+            tree.target[(tree.target != NO_TARGET) & (tree.label != TRUNK)].tolist()
+            if autoregressive
+            else []
             for tree in golds
         ]
 

@@ -67,3 +67,9 @@ def windows(chosen: list[int], src: Ints, token: Ints) -> list[Ints]:
         edges[(src[edges] >= start) & (src[edges] <= end)]
         for edges, start, end in zip(same, first, reversed(last), strict=True)
     ]
+
+
+def log_total_of(logprobs: Floats, token: Ints) -> Floats:
+    """RETURNS (Floats): Log of the probability of all tokens, each counted once [mentions]."""
+    _, once = np.unique(token, return_index=True)
+    return np.logaddexp.reduce(logprobs[:, once], axis=1)

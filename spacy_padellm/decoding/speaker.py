@@ -18,7 +18,7 @@ from .bounds import Bounds
 from .constraint import Constraint
 from .counts import symbols_of
 from .drafts import TextDrafts
-from .joint_starts import Floats, rising, windows
+from .joint_starts import log_total_of, rising, windows
 from .lattice import Lattice, Passage, lattices
 from .logits import Logits, Narrowing, likeliest
 from .mentions import MentionBranches
@@ -284,7 +284,7 @@ class Speaker:
             begun[group] = True
             reached = windows(edges, lattice.place, token)
             at_edge = found[np.arange(len(group)), edges]
-            in_text = at_edge - _log_total(found, token) if self._bounds.constrained else None
+            in_text = at_edge - log_total_of(found, token) if self._bounds.constrained else None
             mentions.say(which[group], token[edges], at_edge, in_text)
             self._node[which[group]] = lattice.dst[edges]
             entered += which[group].tolist()
@@ -300,9 +300,3 @@ def _groups(tree: Ints, label: Ints) -> list[Ints]:
         return []
     edges = 1 + np.flatnonzero((np.diff(tree) != 0) | (np.diff(label) != 0))
     return np.split(np.arange(len(tree)), edges)
-
-
-def _log_total(logprobs: Floats, token: Ints) -> Floats:
-    """RETURNS (Floats): Log of the probability of all tokens, each counted once [mentions]."""
-    _, once = np.unique(token, return_index=True)
-    return np.logaddexp.reduce(logprobs[:, once], axis=1)
