@@ -106,9 +106,13 @@ def main(
 
 
 def pipeline(config: Path, name: str) -> Language:
-    """RETURNS (Language): The default pipeline with the labels of a set."""
+    """RETURNS (Language): The default pipeline with the labels of a set; documents stay whole."""
     lang, definitions = SETS[name]
-    overrides = {"nlp.lang": lang, "components.padellm_ner.labels": list(definitions)}
+    overrides = {
+        "nlp.lang": lang,
+        "components.padellm_ner.labels": list(definitions),
+        "components.padellm_ner.window_tokens": None,
+    }
     settings = spacy.util.load_config(config, overrides=overrides)
     settings["components"]["padellm_ner"]["prompt"]["label_definitions"] = definitions
     return spacy.util.load_model_from_config(settings, auto_fill=True)
