@@ -40,7 +40,8 @@ class GraphedLoss(Loss):
     """A loss whose passes are captured once for each shape of batch, then replayed.
 
     Batches are padded to one of few shapes; what is longer than a row, or comes in more shapes
-    than are kept, goes the plain way. The graphs read the parameters in place.
+    than are kept, goes the plain way. The graphs read the parameters in place, and are
+    captured anew where these have moved.
 
     model (LanguageModel): The model, on a CUDA device, whose attention takes path masks.
     half (bool): Whether to compute in bfloat16 by autocast.
@@ -53,9 +54,11 @@ class GraphedLoss(Loss):
         self._captured: dict[Shape, _Captured] = {}
         self._pool: Any = None
         self._passes = 0
+        self._placement: Any = None
 
     def __call__(self, trees: Sequence[PromptTree]) -> tuple[torch.Tensor, Backprop]:
         """RETURNS (tuple[torch.Tensor, Backprop]): As Loss."""
+        self._check_weights()
         shape, rows, n_targets = self._shape(trees)
         if shape is None:
             return super().__call__(trees)
@@ -80,6 +83,14 @@ class GraphedLoss(Loss):
             self.add(captured.gradients)
 
         return captured.nll[:n_targets].clone(), backprop
+
+    def _check_weights(self) -> None:
+        # An evaluation in between may have moved them (fused_layers.py).
+        self.model.note_placement()
+        if self.model.placement != self._placement:
+            self._captured.clear()
+            self._pool = None
+            self._placement = self.model.placement
 
     def _shape(self, trees: Sequence[PromptTree]) -> tuple[Shape | None, list[int], int]:
         sizes = [len(tree) for tree in trees]

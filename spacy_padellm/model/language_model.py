@@ -81,10 +81,9 @@ class LanguageModel:
         return on_device(values, self.device)
 
     def look_at_weights(self) -> None:
-        """Note where the weights lie, and which adapters are active or folded into them, for what
-        reads the weights in place (`placement`). Layers that are to be fused are fused first, as
-        that moves weights."""
-        self._note_placement()
+        """`note_placement`, for what decodes and reads the weights in place. Layers that are to be
+        fused are fused first, as that moves weights."""
+        self.note_placement()
         wanted = self.device.type == "cuda" if self.fuses is None else self.fuses
         if wanted and (self._fused is None or self._fused[0] != self.placement):
             self._fused = self.placement, None
@@ -92,7 +91,8 @@ class LanguageModel:
                 with torch.inference_mode():
                     self._compare_fused()
 
-    def _note_placement(self) -> None:
+    def note_placement(self) -> None:
+        """Note where the weights lie, and which adapters are active or folded into them."""
         weights = [parameters[name] for parameters, name in self._owners]
         addresses = [None if one is None else one.data_ptr() for one in weights]
         adapters = [getattr(self._adapted, name, None) for name in ("active_adapters", "merged")]
@@ -125,7 +125,7 @@ class LanguageModel:
         # Made outside of inference mode: the weights may be trained afterwards.
         with torch.inference_mode(False), torch.no_grad():
             fused = FusedLayers(self)
-        self._note_placement()
+        self.note_placement()
         self._fused = self.placement, fused
         found = cached_logits(self, tree).float()
         # What differs in half precision where the tree is read in one pass and not in two.

@@ -123,6 +123,23 @@ def test_weights_that_are_fused_late(tiny_network, toy_codec, toy_builder, devic
         ]
 
 
+def test_captured_training_passes_see_where_weights_went(tiny_network, toy_codec, toy_builder):
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device: a CPU captures no training passes")
+    from spacy_padellm.model.graphs import GraphedLoss
+
+    model = LanguageModel(tiny_network("llama").to("cuda"), toy_codec)
+    trees = toy_builder.answer(["the new man"], [{"a": ["man"], "new": []}])
+    loss = GraphedLoss(model, half=False)
+    for fuses in (False, True, True):
+        decode(model, toy_builder, make_tree_decoder, fuses, graphs=True)
+        with torch.no_grad():
+            for weight in model.network.parameters():
+                weight.mul_(0.9)
+        found, _ = loss(trees)
+        assert torch.allclose(found, model.nll(trees).detach(), atol=1e-4)
+
+
 def test_whole_checkpoints(tiny_network, toy_codec, toy_builder, tmp_path):
     network = tiny_network("llama")
     decode(LanguageModel(network, toy_codec), toy_builder, make_tree_decoder, True)
