@@ -41,7 +41,7 @@ class Told:
             self._logger.debug(
                 "%s: no span for %r (%s): %s", self._name, mention.text, mention.label, reason
             )
-            if reason == DID_NOT_END:
+            if reason == DID_NOT_END and mention.text:
                 self._warn(
                     "%s: a mention of %r, %r…, has not ended within the decoder's "
                     "max_mention_tokens of %d, the model's window, or twice the text; it is left "
