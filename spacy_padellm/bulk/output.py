@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import re
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -206,7 +207,7 @@ class Output:
 _TMP_MANIFEST = temporary(Path(MANIFEST)).name
 
 
-class _OpenShard:
+class _OpenShard(ABC):
     """A shard that is being written, under a temporary name."""
 
     def __init__(self, path: Path) -> None:
@@ -229,8 +230,8 @@ class _OpenShard:
             self._file.close()
         temporary(self.path).unlink(missing_ok=True)
 
-    def _write(self, content: bytes) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _write(self, content: bytes) -> None: ...
 
 
 class _JsonShard(_OpenShard):

@@ -26,10 +26,7 @@ from .tag_counts import said_first, say_first_digits
 # Count branches up to which what is chosen is chosen on the host: a GPU would launch a hundred
 # kernels that take longer to launch than to run.
 FEW_BRANCHES = 32
-
-
 HEADS = 128  # slots a row for heads of mentions and drafts, at least: rows that grow are moved
-
 ROW_HEADS = 512  # mentions that begin in a row at once: attention grows with their square
 
 

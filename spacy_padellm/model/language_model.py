@@ -84,8 +84,7 @@ class LanguageModel:
         """`note_placement`, for what decodes and reads the weights in place. Layers that are to be
         fused are fused first, as that moves weights."""
         self.note_placement()
-        wanted = self.device.type == "cuda" if self.fuses is None else self.fuses
-        if wanted and (self._fused is None or self._fused[0] != self.placement):
+        if self.fusing and (self._fused is None or self._fused[0] != self.placement):
             self._fused = self.placement, None
             if fits(self):
                 with torch.inference_mode():
@@ -109,11 +108,15 @@ class LanguageModel:
         modules = self.network.modules()
         return next((one for one in modules if isinstance(getattr(one, "merged", 0), bool)), None)
 
+    @property
+    def fusing(self) -> bool:
+        """RETURNS (bool): Whether layers are to be fused where the network is built so."""
+        return self.device.type == "cuda" if self.fuses is None else self.fuses
+
     def fused_layers(self) -> FusedLayers | None:
         """RETURNS (FusedLayers | None): Layers for passes behind a KV cache; None where these are
         left to transformers: on a CPU, and for a network that is built or answers otherwise."""
-        wanted = self.device.type == "cuda" if self.fuses is None else self.fuses
-        if not wanted or torch.is_grad_enabled() or self._fused is None:
+        if not self.fusing or torch.is_grad_enabled() or self._fused is None:
             return None
         return self._fused[1] if self._fused[0] == self.placement else None
 

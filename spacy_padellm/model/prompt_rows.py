@@ -68,7 +68,8 @@ class CachedRows:
     def __init__(self, model: LanguageModel, n_rows: int, capacity: int, graphs: bool = False):
         self.total: torch.Tensor | None = None
         self._model = model
-        model.look_at_weights()
+        if graphs or model.fusing:  # what reads the weights where they lie
+            model.look_at_weights()
         self._graphs = model.step_graphs if graphs else None
         self._used = np.ones(n_rows, dtype=np.int64)
         self._memory = self._empty_memory(n_rows, capacity + 1)
