@@ -5,12 +5,14 @@ python -m spacy train configs/shipped_adapter.cfg --output build/shipped/trained
     --components.padellm_ner.model.device cuda
 python benchmarks/shipped_adapter.py export build/shipped/trained/model-best assets/adapter
 python benchmarks/shipped_adapter.py evaluate ../shared/data
+python benchmarks/shipped_adapter.py slack ../shared/data
 """
 
 import random
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import spacy
 import srsly
 import typer
 from results import write_results
+from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from wasabi import msg
@@ -106,15 +109,46 @@ def evaluate(
     split: str = "test",
 ) -> None:
     """Score an adapter on the sets, in the sources' own tokens."""
+    nlp = shipped(config, adapter, base, device)
+    write_results(name, score_sets(nlp, data, split, batch_size), device=device)
+
+
+@app.command()
+def slack(
+    data: Path,
+    adapter: Path = Path("assets/adapter"),
+    config: Path = Path("configs/en_padellm.cfg"),
+    base: str = "smollm2-135m",
+    device: str | None = None,
+    batch_size: int = 128,
+    name: str = "shipped_slack",
+) -> None:
+    """Score an adapter on the dev sets with each `decoder.count_slack`."""
+    nlp = shipped(config, adapter, base, device)
+    ner = nlp.get_pipe("padellm_ner")
+    figures = []
+    for value in (None, 0.4, 0.3, 0.2):
+        msg.divider(f"count_slack {value}")
+        ner.decoder = replace(ner.decoder, count_slack=value)  # type: ignore[attr-defined]
+        figures.append({"count_slack": value, "dev": score_sets(nlp, data, "dev", batch_size)})
+    write_results(name, {"rows": figures}, device=device)
+
+
+def shipped(config: Path, adapter: Path, base: str, device: str | None) -> Language:
+    """RETURNS (Language): The pipeline of a config with an adapter."""
     overrides = {
         "paths.adapter": str(adapter),
         "components.padellm_ner.model.name": base,
         "components.padellm_ner.model.device": device,
     }
-    nlp = spacy.util.load_model_from_config(
+    return spacy.util.load_model_from_config(
         spacy.util.load_config(config, overrides=overrides), auto_fill=True
     )
-    figures = {}
+
+
+def score_sets(nlp: Language, data: Path, split: str, batch_size: int) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): Scores of each set, its documents and seconds."""
+    figures: dict[str, Any] = {}
     for source in LABELS:
         gold = [
             to_doc(record, source, nlp.vocab, natural=False) for record in read(data, source, split)
@@ -141,7 +175,7 @@ def evaluate(
         figures[source] = {**scores, "documents": len(gold), "seconds": round(seconds, 2)}
         kept = ("padellm_p", "padellm_r", "padellm_f", "ents_f")
         msg.good(source + ": " + ", ".join(f"{key} {100 * scores[key]:.2f}" for key in kept))
-    write_results(name, figures, device=device)
+    return figures
 
 
 def drop_unanswered(doc: Doc, gold: Doc) -> Doc:
