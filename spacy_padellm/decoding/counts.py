@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..model.codec import Codec
@@ -16,6 +15,8 @@ from .bounds import Bounds
 from .logits import Logits, check_finite
 from .prediction import Count
 
+Floats = NDArray[np.float32]
+LEAST = np.float32(1e-30)
 END = 10  # the symbol after the digits 0 to 9: the end of a number
 
 
@@ -30,8 +31,8 @@ class CountBranches:
     number (Ints): The number so far [branches].
     logprob (NDArray[np.float64]): Natural-log probability of what was said [branches].
     is_open, bounded (NDArray[np.bool_]): Whether more is to be said; whether the bound stopped it.
-    evidence (torch.Tensor): Natural-log probabilities of 0 to 9 by the text's tags; NaN where there
-        are none, float32 [branches, 10].
+    evidence (NDArray[np.float32]): Natural-log probabilities of 0 to 9 by the text's tags; NaN
+        where there are none [branches, 10].
     """
 
     def __init__(self, trees: Sequence[PromptTree]):
@@ -46,7 +47,7 @@ class CountBranches:
         self.logprob = np.zeros(n)
         self.is_open = np.ones(n, dtype=bool)
         self.bounded = np.zeros(n, dtype=bool)
-        self.evidence = torch.full((n, 10), torch.nan)
+        self.evidence = np.full((n, END), np.nan, dtype=np.float32)
         self._begun = np.zeros(n, dtype=bool)
         self._at_least = np.ones((n, END), dtype=np.float32)
         self._begins = np.ones(n, dtype=np.float32)
@@ -69,18 +70,16 @@ class CountBranches:
         if not len(which):
             return
         symbols = on_device(symbols_of(codec), logits.values.device)
-        logprobs = (logits.of(symbols) - logits.total[:, None]).cpu()
-        symbol = logprobs.argmax(-1).numpy()
+        logprobs = (logits.of(symbols) - logits.total[:, None]).cpu().numpy()
+        symbol = logprobs.argmax(-1)
         first = np.flatnonzero(~self._begun[which])
         if len(first):
-            evidence = self.evidence[which[first]]
-            numbers = number_chances(logprobs[first, :END], evidence, bounds)
-            symbol[first] = first_digits(numbers, bounds).numpy()
-            self._at_least[which[first]] = at_least(numbers).numpy()
+            numbers = number_chances(logprobs[first, :END], self.evidence[which[first]], bounds)
+            symbol[first] = said = first_digits(numbers, bounds)
+            self._at_least[which[first]] = at_least(numbers)
             # What a longer number begins with says that it is at least ten.
-            said = symbol[first]
-            self._begins[which[first]] = numbers.numpy()[np.arange(len(first)), said]
-        chosen = logprobs.numpy()[np.arange(len(which)), symbol]
+            self._begins[which[first]] = numbers[np.arange(len(first)), said]
+        chosen = logprobs[np.arange(len(which)), symbol]
         check_finite(chosen)
         self.say(which, symbol, chosen, bounds)
 
@@ -148,36 +147,41 @@ def symbols_of(codec: Codec) -> Ints:
     return np.array([*codec.digit_ids, codec.end_id])
 
 
-def number_chances(logprobs: torch.Tensor, evidence: torch.Tensor, bounds: Bounds) -> torch.Tensor:
+def number_chances(logprobs: Floats, evidence: Floats, bounds: Bounds) -> Floats:
     """How likely each number is, by the model and the text's tags.
 
     A first digit stands for its number: larger numbers that begin with it count as it does.
 
-    logprobs (torch.Tensor): The model's, float32 [branches, 10].
-    evidence (torch.Tensor): By the text's tags, float32 [branches, 10], NaN where there is none.
+    logprobs (NDArray[np.float32]): The model's [branches, 10].
+    evidence (NDArray[np.float32]): By the text's tags [branches, 10], NaN where there is none.
     bounds (Bounds): The tags' weight.
-    RETURNS (torch.Tensor): float32 [branches, 10], their sum is 1.
+    RETURNS (NDArray[np.float32]): [branches, 10], their sum is 1.
     """
-    logprobs = logprobs.log_softmax(-1)
-    mixed = torch.lerp(logprobs, evidence, bounds.tag_weight)
-    return mixed.where(~evidence.isnan(), logprobs).softmax(-1)
+    logprobs = np.log(_softmax(logprobs).clip(LEAST))
+    mixed = logprobs + bounds.tag_weight * (evidence - logprobs)
+    return _softmax(np.where(np.isnan(evidence), logprobs, mixed))
 
 
-def at_least(chances: torch.Tensor) -> torch.Tensor:
-    """RETURNS (torch.Tensor): For chances of 0 to 9 those of as many or more, float32
+def at_least(chances: Floats) -> Floats:
+    """RETURNS (NDArray[np.float32]): For chances of 0 to 9 those of as many or more
     [branches, 10]."""
-    found = chances.flip(-1).cumsum(-1).flip(-1)
+    found = chances[:, ::-1].cumsum(-1)[:, ::-1]
     found[:, 0] = 1.0  # rounding must not leave none
-    return found.clamp(1e-30, 1.0)
+    return found.clip(LEAST, 1.0)
 
 
-def first_digits(chances: torch.Tensor, bounds: Bounds) -> torch.Tensor:
+def first_digits(chances: Floats, bounds: Bounds) -> Ints:
     """The likeliest number, or the largest whose P(count >= number) is above the slack.
 
-    chances (torch.Tensor): Of 0 to 9, float32 [branches, 10].
+    chances (NDArray[np.float32]): Of 0 to 9 [branches, 10].
     bounds (Bounds): The slack.
-    RETURNS (torch.Tensor): int64 [branches].
+    RETURNS (Ints): [branches].
     """
     if bounds.count_slack is None:
         return chances.argmax(-1)
-    return 9 - (at_least(chances) > bounds.count_slack).int().flip(-1).argmax(-1)
+    return END - 1 - (at_least(chances) > bounds.count_slack)[:, ::-1].argmax(-1)
+
+
+def _softmax(logprobs: Floats) -> Floats:
+    chances = np.exp(logprobs - logprobs.max(-1, keepdims=True))
+    return chances / chances.sum(-1, keepdims=True)

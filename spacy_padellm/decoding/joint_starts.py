@@ -11,65 +11,79 @@ Floats = NDArray[np.float64]
 LEAST = -1e30  # what a model calls impossible can be chosen where nothing else is left
 
 
-def rising(logprobs: Floats, src: Ints) -> list[int] | None:
-    """Choose an edge for each mention, so that starts rise and the sum is the highest (Viterbi).
+class Openings:
+    """The tokens that mentions of a text can begin with, at places of the text.
 
-    Of equal sums the one whose starts come first, from the last mention to the first.
-
-    logprobs (Floats): [mentions, edges].
-    src (Ints): Start of each edge, rising [edges].
-    RETURNS (list[int] | None): The edges; None where the text has too few starts.
+    place, token (Ints): Place and token of each edge, places rising [edges].
     """
-    starts, first = np.unique(src, return_index=True)
-    if len(starts) < len(logprobs):
-        return None
-    best = np.maximum.reduceat(logprobs, first, axis=1).clip(LEAST)  # [mentions, starts]
-    total, back = best[0], []
-    for row in best[1:]:
-        reach = np.maximum.accumulate(total)
-        before = np.concatenate([[-np.inf], reach[:-1]])
-        who = np.maximum.accumulate(np.where(total > before, np.arange(len(total)), 0))
-        back.append(np.concatenate([[0], who[:-1]]))
-        total = row + before
-    place = int(total.argmax())
-    places = [place]
-    for who in reversed(back):
-        place = int(who[place])
-        places.append(place)
-    ends = np.append(first[1:], len(src))
-    return [
-        int(first[place] + logprobs[row, first[place] : ends[place]].argmax())
-        for row, place in enumerate(reversed(places))
-    ]
 
+    def __init__(self, place: Ints, token: Ints):
+        self.place, self.token = place, token
+        self._starts = np.flatnonzero(np.diff(place, prepend=-1))  # first edge of each place
+        self._ends = np.append(self._starts[1:], len(place))
+        _, self._once = np.unique(token, return_index=True)
 
-def windows(chosen: list[int], src: Ints, token: Ints) -> list[Ints]:
-    """Edges that say the same as the chosen ones, at all places that leave the others room.
+    def rising(self, logprobs: Floats) -> Ints | None:
+        """Choose an edge for each mention, so that places rise and the sum is highest (Viterbi).
 
-    Which of several equal beginnings is meant shows when the mention goes on. A place is left in
-    where the other mentions of the label still fit before and behind it, so that starts rise.
+        Of equal sums the one whose places come first, from the last mention to the first.
 
-    chosen (list[int]): An edge for each mention of a label, starts rising.
-    src, token (Ints): Start and token of each edge [edges].
-    RETURNS (list[Ints]): Edges for each mention, the chosen one among them.
-    """
-    same = [np.flatnonzero(token == token[edge]) for edge in chosen]
-    first, last = [], []
-    bound = -1
-    for edges in same:
-        bound = int(src[edges[np.searchsorted(src[edges], bound, side="right")]])
-        first.append(bound)
-    bound = int(src[-1]) + 1
-    for edges in reversed(same):
-        bound = int(src[edges[np.searchsorted(src[edges], bound) - 1]])
-        last.append(bound)
-    return [
-        edges[(src[edges] >= start) & (src[edges] <= end)]
-        for edges, start, end in zip(same, first, reversed(last), strict=True)
-    ]
+        logprobs (Floats): [mentions, edges].
+        RETURNS (Ints | None): The edges; None where the text has too few places.
+        """
+        if len(self._starts) < len(logprobs):
+            return None
+        best = np.maximum.reduceat(logprobs, self._starts, axis=1).clip(LEAST)
+        total, back = best[0], []
+        number = np.arange(len(total))
+        before = np.full(len(total), -np.inf)
+        for row in best[1:]:
+            before[1:] = np.maximum.accumulate(total)[:-1]
+            who = np.maximum.accumulate(np.where(total > before, number, 0))
+            back.append(who)
+            total = row + before
+        place = int(total.argmax())
+        places = [place]
+        for who in reversed(back):
+            place = int(who[place - 1])
+            places.append(place)
+        places.reverse()
+        spans = zip(self._starts[places].tolist(), self._ends[places].tolist(), strict=True)
+        return np.array(
+            [
+                first if last == first + 1 else first + int(row[first:last].argmax())
+                for row, (first, last) in zip(logprobs, spans, strict=True)
+            ]
+        )
 
+    def windows(self, chosen: Ints) -> list[Ints]:
+        """Edges that say the same as the chosen ones, at all places that leave the others room.
 
-def log_total_of(logprobs: Floats, token: Ints) -> Floats:
-    """RETURNS (Floats): Log of the probability of all tokens, each counted once [mentions]."""
-    _, once = np.unique(token, return_index=True)
-    return np.logaddexp.reduce(logprobs[:, once], axis=1)
+        Which of several equal beginnings is meant shows when the mention goes on. A place is left
+        in where the other mentions of the label still fit before and behind it, so that places
+        rise.
+
+        chosen (Ints): An edge for each mention of a label, places rising.
+        RETURNS (list[Ints]): Edges for each mention, the chosen one among them.
+        """
+        same = [np.flatnonzero(here) for here in self.token == self.token[chosen, None]]
+        if all(len(edges) == 1 for edges in same):
+            return same
+        places = [self.place[edges] for edges in same]
+        first, last = [], []
+        bound = -1
+        for here in places:
+            bound = int(here[np.searchsorted(here, bound, side="right")])
+            first.append(bound)
+        bound = int(self.place[-1]) + 1
+        for here in reversed(places):
+            bound = int(here[np.searchsorted(here, bound) - 1])
+            last.append(bound)
+        return [
+            edges[(here >= start) & (here <= end)]
+            for edges, here, start, end in zip(same, places, first, reversed(last), strict=True)
+        ]
+
+    def log_total_of(self, logprobs: Floats) -> Floats:
+        """RETURNS (Floats): Log of the probability of all tokens, each counted once [mentions]."""
+        return np.logaddexp.reduce(logprobs[:, self._once], axis=1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,30 @@ class Logits:
         """RETURNS (torch.Tensor): float32 of some tokens in each row [rows, tokens]."""
         column = tokens if self._column is None else self._column[tokens]
         return self.values[:, column].float()
+
+    def on_host(self) -> HostLogits:
+        """RETURNS (HostLogits): The same, where they are on the host: no copy of float32."""
+        column = None if self._column is None else self._column.numpy()
+        return HostLogits(self.values.float().numpy(), self.total.numpy(), column)
+
+
+@dataclass(frozen=True)
+class HostLogits:
+    """Logits as arrays.
+
+    values (NDArray[np.float32]): [rows, columns].
+    total (NDArray[np.float32]): As of Logits [rows].
+    column (Ints | None): As of Logits.
+    """
+
+    values: NDArray[np.float32]
+    total: NDArray[np.float32]
+    column: NDArray[np.int64] | None
+
+    def at(self, row: int, tokens: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
+        """RETURNS (NDArray[np.float32]): Of tokens in a row [tokens]."""
+        values = self.values[row]
+        return values[tokens] if self.column is None else values[self.column[tokens]]
 
 
 class Narrowing:

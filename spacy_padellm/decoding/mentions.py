@@ -120,7 +120,7 @@ class MentionBranches:
         RAISES (NotFiniteError): A log-probability that is not finite.
         """
         check_finite(logprob[token != NOTHING])
-        end = np.isin(token, self._ends)
+        end = (token[:, None] == self._ends).any(1)
         self.ended[which[end]] = True
         full = self.n_said[which] == self._bounds.max_mention_tokens
         stops = end | full | (token == NOTHING)
@@ -149,12 +149,13 @@ class MentionBranches:
 
         trees (Sequence[PromptTree]): The documents' trees.
         """
-        if not len(self):
+        bounds = np.array([2 * tree.n_trunk for tree in trees])
+        if not len(self) or self.n_said.sum() <= bounds.min():
             return
         groups, group = np.unique(np.stack([self.tree, self.label]), axis=1, return_inverse=True)
         group = group.reshape(-1)
         total = np.bincount(group, weights=self.n_said)
-        trunks = [2 * trees[tree].n_trunk for tree in groups[0].tolist()]
+        trunks = bounds[groups[0]]
         for number in np.flatnonzero(total > trunks).tolist():
             members = np.flatnonzero(group == number)
             said = self.n_said[members]

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..model.codec import one_line
 from ..model.transfer import on_device
 from ..spans import Mention
 from ..tree import ABSENT, Ints, PromptTree
@@ -18,10 +17,12 @@ from .bounds import Bounds
 from .constraint import Constraint
 from .counts import symbols_of
 from .drafts import TextDrafts
-from .joint_starts import log_total_of, rising, windows
+from .host_constraint import HostConstraint
+from .joint_starts import Floats, Openings
 from .lattice import Lattice, Passage, lattices
 from .logits import Logits, Narrowing, likeliest
 from .mentions import MentionBranches
+from .places import find_places
 
 
 class Speaker:
@@ -40,6 +41,7 @@ class Speaker:
     builder (TreeBuilder): Knows where the text is in a tree.
     bounds (Bounds): Where mentions stop.
     device (torch.device): Where logits are.
+    few (bool): Whether they are on the host, of mentions so few that each is looked at alone.
 
     begins (Sequence[NDArray[np.floating]] | None): For each text how likely a mention of a label
         begins in each of its tokens [tokens, labels], where the text has tags.
@@ -52,6 +54,7 @@ class Speaker:
         builder: TreeBuilder,
         bounds: Bounds,
         device: torch.device,
+        few: bool = False,
     ):
         codec = builder.codec
         self._bounds = bounds
@@ -65,13 +68,15 @@ class Speaker:
         self._passages = passages
         self._builder = builder
         self._device = device
+        self._few = few
         self.begins: Sequence[NDArray[np.floating]] | None = None
         self._node = np.zeros(0, dtype=np.int64)
+        self._known_openings: dict[int, Openings] = {}
 
     def prepare(self) -> None:
         """Build what is read off the texts, which would else be built at first need."""
         if self._pieces is not None:
-            _ = self._texts
+            _ = self._texts, self._bounds.drafts and self._text_drafts
 
     def narrowing(self, device: torch.device) -> Narrowing:
         """RETURNS (Narrowing): For what is read off logits on a device: the tokens of the texts,
@@ -172,31 +177,11 @@ class Speaker:
         mentions = self.mentions
         ended = np.flatnonzero(mentions.ended & (mentions.n_said > 0))
         if self.constrained and len(ended):
-            self._find(ended[[self._lattices[i].chars is not None for i in mentions.tree[ended]]])
+            assert self._pieces is not None
+            found = ended[[self._lattices[i].chars is not None for i in mentions.tree[ended]]]
+            ends = self._texts.ends(found)
+            find_places(mentions, found, ends, self._lattices, self._passages, self._pieces)
         return mentions.said(self._trees, self._builder.codec)
-
-    def _find(self, which: Ints) -> None:
-        """Find the places of what mentions have said, and read it off the texts."""
-        if not len(which):
-            return
-        assert self._pieces is not None
-        mentions = self.mentions
-        of, end = self._texts.ends(which)
-        said = np.arange(mentions.ids.shape[1]) < mentions.n_said[which, None]
-        n_bytes = (self._pieces.sizes[mentions.ids[which]] * said).sum(1)
-        prefix = np.array([one.prefix for one in self._lattices])
-        tree = mentions.tree[which]
-        none = np.zeros(0, dtype=np.int64)
-        chars = [none if one.chars is None else one.chars for one in self._lattices]
-        first = np.cumsum([0, *map(len, chars)])[tree[of]]
-        joined = np.concatenate(chars)
-        starts = joined[first + end - (n_bytes - prefix[tree])[of]].tolist()
-        stops = joined[first + end].tolist()
-        edges = np.searchsorted(of, np.arange(len(which) + 1)).tolist()
-        places = list(zip(starts, stops, strict=True))
-        for n, (i, own) in enumerate(zip(which.tolist(), tree.tolist(), strict=True)):
-            mentions.places[i] = found = tuple(places[edges[n] : edges[n + 1]])
-            mentions.texts[i] = one_line(self._passages[own].text[slice(*found[0])])
 
     @property
     def constrained(self) -> bool:
@@ -222,8 +207,18 @@ class Speaker:
         return lattices(passages, read, self._pieces, self._bounds.max_mention_tokens)
 
     @cached_property
-    def _texts(self) -> Constraint:
-        return Constraint(self._lattices, self._builder.codec.end_id, self._device)
+    def _texts(self) -> Constraint | HostConstraint:
+        end = self._builder.codec.end_id
+        if self._few:
+            return HostConstraint(self._lattices, end)
+        return Constraint(self._lattices, end, self._device)
+
+    def _openings(self, tree: int) -> Openings:
+        if (found := self._known_openings.get(tree)) is None:
+            lattice = self._lattices[tree]
+            found = Openings(lattice.place, lattice.token[: len(lattice.place)])
+            self._known_openings[tree] = found
+        return found
 
     @cached_property
     def _text_drafts(self) -> TextDrafts:
@@ -270,27 +265,29 @@ class Speaker:
             return begun
         asked = np.concatenate(groups)
         logprobs = self._texts.openings(which[asked], logits, rows[asked])
-        entered: list[int] = []
         nodes: list[Ints] = []
+        said: list[tuple[Ints, Floats, Floats | None]] = []
         done = 0
         for group in groups:
             found = np.stack(logprobs[done : done + len(group)])
             done += len(group)
-            lattice = self._lattices[mentions.tree[which[group[0]]]]
-            token = lattice.token[: len(lattice.place)]
-            edges = rising(found, lattice.place)
+            tree = int(mentions.tree[which[group[0]]])
+            openings, dst = self._openings(tree), self._lattices[tree].dst
+            edges = openings.rising(found)
             if edges is None:
                 continue
             begun[group] = True
-            reached = windows(edges, lattice.place, token)
             at_edge = found[np.arange(len(group)), edges]
-            in_text = at_edge - log_total_of(found, token) if self._bounds.constrained else None
-            mentions.say(which[group], token[edges], at_edge, in_text)
-            self._node[which[group]] = lattice.dst[edges]
-            entered += which[group].tolist()
-            nodes += [lattice.dst[window] for window in reached]
-        if entered:
-            self._texts.enter(entered, nodes)
+            in_text = at_edge - openings.log_total_of(found) if self._bounds.constrained else None
+            said.append((openings.token[edges], at_edge, in_text))
+            self._node[which[group]] = dst[edges]
+            nodes += [dst[window] for window in openings.windows(edges)]
+        if said:
+            entered = which[begun]  # groups are in the mentions' order
+            tokens, at_edges, in_texts = zip(*said, strict=True)
+            known = None if in_texts[0] is None else np.concatenate(in_texts)
+            mentions.say(entered, np.concatenate(tokens), np.concatenate(at_edges), known)
+            self._texts.enter(entered.tolist(), nodes)
         return begun
 
 

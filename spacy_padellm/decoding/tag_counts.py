@@ -16,6 +16,7 @@ from .counts import CountBranches, symbols_of
 from .logits import Logits, Narrowing
 
 DIGITS = 10
+Floats = NDArray[np.float32]
 
 
 def say_first_digits(
@@ -29,7 +30,7 @@ def say_first_digits(
     bounds: Bounds,
     narrow: Narrowing | None = None,
     meanwhile: Callable[[], object] | None = None,
-) -> list[NDArray[np.float32]] | None:
+) -> list[Floats] | None:
     """Feed the prompts and let each count branch take its first digit, with the text's tags in it.
 
     rows (PromptRows): Where the prompts are fed.
@@ -54,14 +55,14 @@ def say_first_digits(
     if symbols is None:
         counts.take(counts.open, logits, builder.codec, bounds)
         return None
-    sizes = [len(text) for text in texts]
-    begins = _begins(logits[len(ends) :], symbols).split(sizes)
-    numbers = torch.stack(numbers_of(begins))[counts.tree, counts.label - 1]
+    edges = np.cumsum([len(text) for text in texts])[:-1]
+    begins = np.split(_begins(logits[len(ends) :], symbols), edges)
+    numbers = numbers_of(begins)[counts.tree, counts.label - 1]
     # The first digit of a longer number means something else.
     sure = numbers[:, DIGITS] < 0.5
-    counts.evidence[sure] = numbers[sure, :DIGITS].clamp_min(1e-9).log()
+    counts.evidence[sure] = np.log(numbers[sure, :DIGITS].clip(1e-9))
     counts.take(counts.open, logits[: len(ends)], builder.codec, bounds)
-    return [part.numpy() for part in begins]
+    return begins
 
 
 def said_first(builder: TreeBuilder, labels: Sequence[str]) -> Ints:
@@ -69,31 +70,36 @@ def said_first(builder: TreeBuilder, labels: Sequence[str]) -> Ints:
     return np.array([*symbols_of(builder.codec), *(builder.tag_symbols(labels) or [])])
 
 
-def _begins(logits: Logits, tags: Sequence[int]) -> torch.Tensor:
-    """RETURNS (torch.Tensor): float32 [tokens, labels]: P(a mention of the label begins)."""
+def _begins(logits: Logits, tags: Sequence[int]) -> Floats:
+    """RETURNS (NDArray[np.float32]): [tokens, labels]: P(a mention of the label begins)."""
     columns = torch.tensor(tags, device=logits.values.device)
-    return logits.of(columns).softmax(-1)[:, 2:].cpu()
+    return logits.of(columns).softmax(-1)[:, 2:].cpu().numpy()
 
 
-def numbers_of(begins: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+def numbers_of(begins: Sequence[Floats]) -> Floats:
     """The distribution of how many of independent tokens begin a mention (Poisson binomial).
 
-    begins (Sequence[torch.Tensor]): For each text float32 [tokens, labels].
-    RETURNS (list[torch.Tensor]): For each text float32 [labels, 11]: P(0) … P(9), P(10 or more).
+    Of each token the polynomial (1 - p) + p x; those of neighbours are multiplied, then those of
+    pairs, until there is one for the text. That of a token behind a text's end is 1: products are
+    the same to the bit beside longer texts.
+
+    begins (Sequence[NDArray[np.float32]]): For each text [tokens, labels].
+    RETURNS (NDArray[np.float32]): P(0) … P(9), P(10 or more) [texts, labels, 11].
     """
-    order = sorted(range(len(begins)), key=lambda i: -len(begins[i]))
-    padded = torch.nn.utils.rnn.pad_sequence([begins[i] for i in order])
-    n_tokens, n_texts, n_labels = padded.shape
-    chances = padded.reshape(n_tokens, n_texts * n_labels)
-    lengths = np.array([len(begins[i]) for i in order])
-    numbers = torch.zeros(DIGITS + 1, n_texts * n_labels)
-    numbers[0] = 1
-    for token, here in enumerate(chances):
-        n_open = int((lengths > token).sum()) * n_labels  # shorter texts come last
-        some = numbers[:, :n_open]
-        grown = some * here[:n_open]
-        some -= grown
-        some[1:] += grown[:-1]
-        some[-1] += grown[-1]
-    of_texts = numbers.T.reshape(n_texts, n_labels, DIGITS + 1)
-    return list(of_texts[np.argsort(order)])
+    n_tokens = max([1, *map(len, begins)])
+    size = 1 << (n_tokens - 1).bit_length()
+    chances = np.zeros((size, len(begins), begins[0].shape[1]), dtype=np.float32)
+    for text, here in enumerate(begins):
+        chances[: len(here), text] = here
+    found = np.stack([1 - chances, chances])  # [powers, tokens, texts, labels]
+    while found.shape[1] > 1:
+        left, right = found[:, 0::2], found[:, 1::2]
+        n_powers = min(DIGITS, 2 * len(found) - 1)
+        found = np.zeros((n_powers, *left.shape[1:]), dtype=np.float32)
+        for power, factor in enumerate(left):
+            room = min(n_powers - power, len(right))
+            found[power : power + room] += factor * right[:room]
+    numbers = np.zeros((len(begins), begins[0].shape[1], DIGITS + 1), dtype=np.float32)
+    numbers[..., : len(found)] = np.moveaxis(found[:, 0], 0, -1)
+    numbers[..., DIGITS] = (1 - numbers.sum(-1)).clip(0)
+    return numbers

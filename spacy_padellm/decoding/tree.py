@@ -64,7 +64,7 @@ class TreeDecoder(Decoder):
         few = bounds.graphs and bounds.constrained and len(counts.tree) <= FEW_BRANCHES
         few = few and builder.token_bytes is not None
         device = torch.device("cpu") if few else model.device
-        speaker = Speaker(trees, passages, builder, bounds, device)
+        speaker = Speaker(trees, passages, builder, bounds, device, few)
         first = Narrowing(said_first(builder, trees[0].labels), model.device) if few else None
         speaker.begins = say_first_digits(
             *(rows, runs, counts, counts.last, texts, builder, trees[0].labels, bounds),

@@ -66,7 +66,11 @@ class LanguageModel:
     @property
     def device(self) -> torch.device:
         """RETURNS (torch.device): Where the network lies."""
-        return self.base.get_input_embeddings().weight.device
+        return self._embeddings.weight.device
+
+    @cached_property
+    def _embeddings(self) -> Any:
+        return self.base.get_input_embeddings()
 
     @property
     def max_positions(self) -> int | None:
@@ -92,15 +96,19 @@ class LanguageModel:
 
     def note_placement(self) -> None:
         """Note where the weights lie, and which adapters are active or folded into them."""
-        weights = [parameters[name] for parameters, name in self._owners]
-        addresses = [None if one is None else one.data_ptr() for one in weights]
+        addresses = [parameters[name].data_ptr() for parameters, name in self._owners]
         adapters = [getattr(self._adapted, name, None) for name in ("active_adapters", "merged")]
         self.placement = addresses, adapters
 
     @cached_property
     def _owners(self) -> list[tuple[Any, str]]:
         modules = self.network.modules()
-        return [(one._parameters, name) for one in modules for name in one._parameters]
+        return [
+            (one._parameters, name)
+            for one in modules
+            for name, weight in one._parameters.items()
+            if weight is not None
+        ]
 
     @cached_property
     def _adapted(self) -> Any:

@@ -13,6 +13,7 @@ from plain_decoding import PLAIN
 from tokenizers import normalizers
 
 from spacy_padellm.decoding.constraint import Constraint
+from spacy_padellm.decoding.host_constraint import HostConstraint
 from spacy_padellm.decoding.lattice import Passage, lattices
 from spacy_padellm.decoding.logits import Logits
 from spacy_padellm.decoding.mentions import NOTHING
@@ -22,6 +23,7 @@ from spacy_padellm.model.codec import Codec, one_line
 from spacy_padellm.model.language_model import LanguageModel
 from spacy_padellm.model.token_bytes import TokenBytes
 from spacy_padellm.occurrences import token_bounds
+from spacy_padellm.tree import ABSENT
 from spacy_padellm.tree_builder import TreeBuilder
 
 NLP = spacy.blank("en")
@@ -49,6 +51,14 @@ def pieces(request, toy_codec):
     """A tokenizer over bytes, and one that puts a space before each text."""
     codec = toy_codec if request.param == "bytes" else llama2_codec()
     return codec, TokenBytes(codec)
+
+
+@pytest.fixture(scope="module", params=["device", "host"])
+def constrain(request):
+    """Both constraints: for all mentions at once, and for one after the other."""
+    if request.param == "host":
+        return HostConstraint
+    return lambda documents, end: Constraint(documents, end, torch.device("cpu"))
 
 
 def lattice_of(pieces, text, tokens, most=MOST):
@@ -118,12 +128,12 @@ class Reference:
 
 
 @given(text=TEXTS, other=TEXTS, seed=st.integers(0, 999))
-def test_each_step_is_the_likeliest_that_the_rule_allows(pieces, text, other, seed):
+def test_each_step_is_the_likeliest_that_the_rule_allows(pieces, constrain, text, other, seed):
     codec, read = pieces
     tokens = token_bounds(NLP(text))
     n_tokens = len(codec.tokenizer)
     documents = [lattice_of(read, other, token_bounds(NLP(other))), lattice_of(read, text, tokens)]
-    constraint = Constraint(documents, codec.end_id, torch.device("cpu"))
+    constraint = constrain(documents, codec.end_id)
     numbers = constraint.add(np.array([1, 0]))
     reference = Reference(codec, read, text, tokens)
     generator = torch.Generator().manual_seed(seed)
@@ -153,6 +163,57 @@ def test_each_step_is_the_likeliest_that_the_rule_allows(pieces, text, other, se
     assert ends.tolist() == [
         place for place in sorted(reference.places(said)) if place in reference.ends
     ]
+
+
+@given(
+    texts=st.lists(TEXTS, min_size=1, max_size=3),
+    seed=st.integers(0, 9999),
+    n_drafts=st.integers(0, 3),
+    flat=st.booleans(),
+)
+def test_both_constraints_choose_alike(pieces, texts, seed, n_drafts, flat):
+    codec, read = pieces
+    documents = [lattice_of(read, text, token_bounds(NLP(text))) for text in texts]
+    random = np.random.default_rng(seed)
+    n, n_tokens = len(texts) * 2, len(codec.tokenizer)
+    both = (
+        Constraint(documents, codec.end_id, torch.device("cpu")),
+        HostConstraint(documents, codec.end_id),
+    )
+    document = np.arange(n) % len(texts)
+    numbers, _ = (one.add(document) for one in both)
+    open_, left = numbers, np.full(n, MOST)
+    for step in range(MOST + 1):
+        rows = np.arange(len(open_) * (1 + n_drafts)).reshape(len(open_), -1)
+        logits = torch.from_numpy(random.normal(size=(rows.size, n_tokens)).astype(np.float32) * 3)
+        logits = Logits(logits.round() if flat else logits)
+        if step == 0 and not flat:
+            opened = [one.openings(numbers, logits, rows[:, 0]) for one in both]
+            for one, other in zip(*opened, strict=True):
+                assert one == pytest.approx(other, abs=1e-5)
+        # Drafts along the text, with a fault here and there, and shorter ones.
+        drafts = np.full((len(open_), n_drafts), ABSENT)
+        for row, mention in enumerate(open_):
+            token = documents[document[mention]].token
+            if len(token):
+                drafts[row] = random.choice(token, n_drafts)
+                drafts[row, random.integers(0, n_drafts + 1) :] = ABSENT
+        seen = np.concatenate([rows[:, :1], np.where(drafts == ABSENT, ABSENT, rows[:, 1:])], 1)
+        found = [one.choose(open_, logits, left[open_], seen, drafts) for one in both]
+        for row, mention in enumerate(open_):
+            taken = found[0].n_steps[row]
+            assert found[1].n_steps[row] == taken
+            assert found[0].token[row, :taken].tolist() == found[1].token[row, :taken].tolist()
+            for name in ("logprob", "text_logprob"):
+                one, other = (getattr(part, name)[row, :taken] for part in found)
+                assert one == pytest.approx(other, abs=1e-4, nan_ok=True)
+            left[mention] -= taken
+        places = [one.ends(numbers) for one in both]
+        assert [part.tolist() for part in places[0]] == [part.tolist() for part in places[1]]
+        last = found[0].token[np.arange(len(open_)), found[0].n_steps - 1]
+        open_ = open_[(last != codec.end_id) & (last != NOTHING) & (left[open_] >= 0)]
+        if not len(open_):
+            break
 
 
 @pytest.mark.filterwarnings("ignore:Base model 'mpt' can't read prompt trees")
@@ -196,7 +257,7 @@ def test_probabilities_are_the_models_own(tiny_model, toy_builder):
         assert other.logprob <= one.logprob + 1e-5
 
 
-def test_one_character_5000_times(toy_codec):
+def test_one_character_5000_times(toy_codec, constrain):
     """Every place matches: still one edge a token and place."""
     text = "a" * 5000
     pieces = TokenBytes(toy_codec)
@@ -204,7 +265,7 @@ def test_one_character_5000_times(toy_codec):
     assert len(whole.place) == 0  # no mention of 64 tokens is the whole text
     each = lattice_of(pieces, text, np.array([[i, i + 1] for i in range(5000)]), 64)
     assert len(each.src) <= 2 * 5000
-    constraint = Constraint([each], toy_codec.end_id, torch.device("cpu"))
+    constraint = constrain([each], toy_codec.end_id)
     numbers = constraint.add(np.zeros(8, dtype=np.int64))
     logits = torch.zeros(8, len(toy_codec.tokenizer))
     logits[:, toy_codec.encode("a")[0]] = 9
@@ -215,7 +276,7 @@ def test_one_character_5000_times(toy_codec):
     assert (of == 0).sum() == 5000 - 63
 
 
-def test_half_characters(toy_codec):
+def test_half_characters(toy_codec, constrain):
     """A token may hold a part of a character: no mention ends there."""
     text = "北京市"
     bounds = np.array([[0, 2], [2, 3]])
@@ -223,7 +284,7 @@ def test_half_characters(toy_codec):
     assert np.flatnonzero(lattice.is_end).tolist() == [6, 9]
     assert set(lattice.place.tolist()) == {0, 6}
     # Six bytes are six tokens: "北京市" needs nine, more than there may be.
-    constraint = Constraint([lattice], toy_codec.end_id, torch.device("cpu"))
+    constraint = constrain([lattice], toy_codec.end_id)
     (number,) = constraint.add(np.array([0]))
     ids = toy_codec.encode("北京")
     for left, token in zip(range(MOST, 0, -1), ids, strict=True):
@@ -254,11 +315,11 @@ def test_a_tokenizer_that_reads_another_text(toy_tokenizer, english, tiny_networ
         assert mention.text in "the hat in a bin"
 
 
-def test_64_labels_and_64_mentions(toy_codec):
+def test_64_labels_and_64_mentions(toy_codec, constrain):
     """4096 branches over a text with fewer starts: bounded, each within the text."""
     text = "the new man in a hat " * 8
     lattice = lattice_of(TokenBytes(toy_codec), text, token_bounds(NLP(text)), 16)
-    constraint = Constraint([lattice], toy_codec.end_id, torch.device("cpu"))
+    constraint = constrain([lattice], toy_codec.end_id)
     numbers = constraint.add(np.zeros(4096, dtype=np.int64))
     logits = torch.randn(4096, len(toy_codec.tokenizer), generator=torch.Generator().manual_seed(0))
     steps, live = 0, list(numbers)

@@ -11,7 +11,7 @@ from odd_codecs import metaspace_codec
 from plain_decoding import PLAIN
 
 from spacy_padellm.decoding.bounds import Bounds
-from spacy_padellm.decoding.joint_starts import rising, windows
+from spacy_padellm.decoding.joint_starts import Openings
 from spacy_padellm.decoding.lattice import Passage
 from spacy_padellm.decoding.logits import Logits
 from spacy_padellm.decoding.replicated import make_replicated_decoder
@@ -42,7 +42,7 @@ def edges(draw):
 @given(edges())
 def test_the_best_of_all_rising_choices(case):
     logprobs, src = case
-    chosen = rising(logprobs, src)
+    chosen = Openings(src, np.arange(len(src))).rising(logprobs)
     sums = []
     for starts in combinations(sorted(set(src.tolist())), len(logprobs)):
         options = [np.flatnonzero(src == start) for start in starts]
@@ -58,17 +58,19 @@ def test_the_best_of_all_rising_choices(case):
 
 def test_the_first_of_equal_choices():
     same = np.zeros((2, 4))
-    assert rising(same, np.array([0, 3, 3, 7])) == [0, 1]
+    openings = Openings(np.array([0, 3, 3, 7]), np.arange(4))
+    assert openings.rising(same).tolist() == [0, 1]
 
 
 @given(edges())
 def test_windows_are_what_rising_choices_of_these_tokens_have(case):
     logprobs, src = case
     token = np.arange(len(src)) % 2
-    chosen = rising(logprobs, src)
+    openings = Openings(src, token)
+    chosen = openings.rising(logprobs)
     if chosen is None:
         return
-    found = windows(chosen, src, token)
+    found = openings.windows(chosen)
     ways = [
         way
         for way in product(range(len(src)), repeat=len(chosen))

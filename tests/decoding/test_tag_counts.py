@@ -3,6 +3,7 @@
 from itertools import product
 from math import prod
 
+import numpy as np
 import pytest
 import torch
 
@@ -31,9 +32,14 @@ def by_hand(chances):
 
 @pytest.mark.parametrize("chances", [[0.3], [0.9, 0.2, 0.5], [1.0, 0.0, 1.0, 0.4], [0.8] * 12])
 def test_numbers_of_independent_tokens(chances):
-    begins = torch.tensor(chances)[:, None]
-    padded_too = [begins, torch.full((20, 1), 0.1)]
-    assert numbers_of(padded_too)[0][0].tolist() == pytest.approx(by_hand(chances), abs=1e-5)
+    begins = np.float32(chances)[:, None]
+    found = numbers_of([begins, np.full((20, 1), 0.1, dtype=np.float32)])[0]
+    assert found[0].tolist() == pytest.approx(by_hand(chances), abs=1e-5)
+    assert np.array_equal(found, numbers_of([begins])[0])
+
+
+def test_numbers_of_a_text_without_tokens():
+    assert numbers_of([np.zeros((0, 2), dtype=np.float32)]).tolist() == [[[1.0, *[0.0] * 10]] * 2]
 
 
 def said(builder, weight, evidence):
@@ -41,7 +47,7 @@ def said(builder, weight, evidence):
     logits = torch.full((1, 512), -1e4)
     logits[0, list(codec.digit_ids[:3])] = torch.tensor([0.6, 0.3, 0.1]).log()
     counts = CountBranches(builder.ask(["a hat"], ["a"]))
-    counts.evidence[0] = torch.tensor(evidence).log()
+    counts.evidence[0] = np.log(evidence)
     counts.take(counts.open, Logits(logits), codec, Bounds(99, 8, None, None, weight))
     return counts
 
