@@ -1,5 +1,6 @@
 """Contenders by turns over the same documents: medians, ratios and floors, as a table and JSON."""
 
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import mean, median
@@ -59,6 +60,9 @@ def measure(
         by_turns(entrants, parts, 2)
     else:
         by_turns(entrants, [everything[:2]] if together else parts[:1], 1)
+    # What is there by now is not looked through for garbage while runs are timed.
+    gc.collect()
+    gc.freeze()
     runs = by_turns(entrants, parts, repeat)
     figures = figures_of(entrants, runs, len(documents), floors)
     for one in figures.values():

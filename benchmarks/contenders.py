@@ -28,6 +28,7 @@ FUSED = "fused"  # a lever of the model, not of its decoder
 PLAIN: dict[str, Any] = {
     "joint_starts": False,
     "constrained": False,
+    "tag_weight": 0.0,
     "drafts": 0,
     "graphs": False,
 }
@@ -82,6 +83,7 @@ def _levers_in_turn() -> Iterator[Contender]:
     for lever, value in (
         ("constrained", True),
         ("joint_starts", True),
+        ("tag_weight", 0.5),
         ("drafts", DRAFTS),
         ("graphs", True),
         (FUSED, True),

@@ -20,6 +20,7 @@ from spacy_padellm.tree import Ints
 
 NAMED = ("person", "organisation", "location", "miscellaneous")
 WORDS_PER_MENTION = 2
+RECIPE = {"both_ways": True, "tag_text": True}  # prompts as the recipes have them
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,7 @@ def read_set(data: Path, name: str, limit: int, *, shipped: bool = False) -> Doc
     if name not in (known := decoders.SETS if shipped else corpora.SETS):
         msg.fail(f"There is no set {name!r}", f"Known are {', '.join(known)}.", exits=1)
     lang, definitions = known[name]
-    options = {"both_ways": shipped, "tag_text": shipped}
-    prompt = make_prompt("en" if shipped else lang, definitions, **options)
+    prompt = make_prompt("en" if shipped else lang, definitions, **RECIPE)
     vocab = spacy.blank(lang).vocab
     records = list(read_lines(data / name / "test.jsonl"))
     found = {span["label"] for record in records for span in record["spans"]}
@@ -126,7 +126,7 @@ def grow(
         bounds = word_bounds(chosen)
         golds.append(Gold(text, labels, tuple(_spans(bounds, n_mentions, labels))))
         tokens.append(bounds)
-    return Documents(labels, make_prompt("en"), tuple(golds), tuple(tokens))
+    return Documents(labels, make_prompt("en", **RECIPE), tuple(golds), tuple(tokens))
 
 
 def words_of(data: Path, name: str = "conll03") -> list[str]:

@@ -139,6 +139,8 @@ class ForcedModel(LanguageModel):
         super().__init__(network, codec, takes_paths)
         self.script: Script | None = None
         self.work = Work()
+        # On the device: a number from the host would wait for all that was launched before.
+        self._forced = torch.tensor(FORCED, dtype=self.base.dtype, device=self.device)
 
     def start_rows(
         self, n_rows: int, capacity: int, graphs: bool = False
@@ -163,21 +165,19 @@ class ForcedModel(LanguageModel):
 
     def place(
         self, look_up: Callable[[], tuple[Ints, Ints]], n_wanted: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, ...]:
         start = time.perf_counter()
         told, tokens = look_up()
-        place = self.tensor(told), self.tensor(tokens)
+        place = self.tensor(np.stack([told, tokens])).unbind()
         self.work.unforced += n_wanted - len(told)
         self.work.forcing += time.perf_counter() - start
         return place
 
-    def forced(
-        self, logits: torch.Tensor, place: tuple[torch.Tensor, torch.Tensor] | None
-    ) -> torch.Tensor:
+    def forced(self, logits: torch.Tensor, place: tuple[torch.Tensor, ...] | None) -> torch.Tensor:
         if place is not None:
             start = time.perf_counter()
             with torch.inference_mode():
-                logits[place] = FORCED
+                logits.index_put_(place, self._forced.to(logits.dtype))
             self.work.forcing += time.perf_counter() - start
         return logits
 
@@ -198,7 +198,7 @@ class _ForcedRows(CachedRows):
         logits = super().feed(feed)
         if self.total is not None and place is not None:
             with torch.inference_mode():
-                self.total[place[0]] = FORCED
+                self.total.index_fill_(0, place[0], FORCED)
         return model.forced(logits, place)
 
 
