@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import corpora
 import decoders
@@ -20,7 +21,7 @@ from spacy_padellm.tree import Ints
 
 NAMED = ("person", "organisation", "location", "miscellaneous")
 WORDS_PER_MENTION = 2
-RECIPE = {"both_ways": True, "tag_text": True}  # prompts as the recipes have them
+RECIPE: dict[str, Any] = {"both_ways": True, "tag_text": True}  # prompts as the recipes have them
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from .tags import Tags
 from .tree import ABSENT, COUNT, Ints, PromptTree
 from .tree_writer import TreeWriter
 
+MOST_SHAPES, KEPT_TOKENS = 512, 1024  # shapes of trees that are kept, and the largest
 # For each text its token ids, None where they are not known.
 KnownIds = Sequence[list[int] | None] | None
 
@@ -43,6 +44,7 @@ class TreeBuilder:
         self._count_heads: dict[str, list[int]] = {}
         self._mention_heads: dict[int, list[int]] = {}
         self._tags = Tags(codec, self.count_head)
+        self._shapes: dict[tuple[int, tuple[str, ...]], PromptTree] = {}
 
     def describe(self, label: str) -> str:
         """RETURNS (str): What the model reads for a label."""
@@ -137,7 +139,7 @@ class TreeBuilder:
         for text, said in zip(texts, self._encoded(texts, ids), strict=True):
             n_tokens = len(said)
             if n_tokens not in shapes:
-                shapes[n_tokens] = self._checked(self._shape(n_tokens, labels), text, room)
+                shapes[n_tokens] = self._checked(self._shape(n_tokens, tuple(labels)), text, room)
             lengths.append(n_tokens)
             joined_ids += self._before
             joined_ids += said
@@ -253,12 +255,20 @@ class TreeBuilder:
         writer.trunk_piece(self._after)
         return writer
 
-    def _shape(self, n_tokens: int, labels: Sequence[str]) -> PromptTree:
+    def _shape(self, n_tokens: int, labels: tuple[str, ...]) -> PromptTree:
         """RETURNS (PromptTree): The tree that asks for the counts in a text of so many tokens."""
+        if (known := self._shapes.get((n_tokens, labels))) is not None:
+            return known
         writer = self._trunk([0] * n_tokens)
         for path, label in enumerate(labels, 1):
             writer.branch(path, COUNT, writer.trunk, self.count_head(label))
-        return writer.tree(tuple(labels))
+        tree = writer.tree(labels)
+        _ = tree.n_trunk  # known to all trees of the shape
+        if len(tree) <= KEPT_TOKENS:
+            if len(self._shapes) >= MOST_SHAPES:
+                self._shapes.clear()
+            self._shapes[n_tokens, labels] = tree
+        return tree
 
     def _checked(self, tree: PromptTree, text: str, room: int = 0) -> PromptTree:
         needed = int(tree.position.max()) + 1 + room

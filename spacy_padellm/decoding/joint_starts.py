@@ -15,13 +15,15 @@ class Openings:
     """The tokens that mentions of a text can begin with, at places of the text.
 
     place, token (Ints): Place and token of each edge, places rising [edges].
+    once (Ints): Of the edges one a token.
     """
 
-    def __init__(self, place: Ints, token: Ints):
+    def __init__(self, place: Ints, token: Ints, once: Ints):
         self.place, self.token = place, token
-        self._starts = np.flatnonzero(np.diff(place, prepend=-1))  # first edge of each place
-        self._ends = np.append(self._starts[1:], len(place))
-        _, self._once = np.unique(token, return_index=True)
+        self._once = once
+        edges = np.flatnonzero(place[1:] != place[:-1]) + 1
+        self._starts = np.concatenate([np.zeros(min(1, len(place)), dtype=np.int64), edges])
+        self._ends = np.append(edges, len(place))  # of the edges of each place
 
     def rising(self, logprobs: Floats) -> Ints | None:
         """Choose an edge for each mention, so that places rise and the sum is highest (Viterbi).

@@ -44,6 +44,7 @@ class Lattice:
     need (Ints): Fewest tokens from `dst` to an end [edges].
     place (Ints): Byte at which a mention starts, for each edge out of START; these edges come
         first, by place [edges out of START].
+    once (Ints): Of the edges out of START one a token.
     is_end (NDArray[np.bool_]): Whether a mention can end at a byte [bytes + 1].
     chars (Ints | None): Character of the document at each byte [bytes + 1], -1 inside a character.
         None where the tokenizer reads another text than the document's.
@@ -55,6 +56,7 @@ class Lattice:
     token: Ints
     need: Ints
     place: Ints
+    once: Ints
     is_end: NDArray[np.bool_]
     chars: Ints | None
     prefix: int
@@ -173,6 +175,12 @@ def _split(
         return [0, *np.cumsum(counts).tolist()]
 
     edge, opens, byte = bounds(document), bounds(document[: len(place)]), [0, *stops.tolist()]
+    # Documents come in order there as well: what is new in one is so among all.
+    opening_token = edges.token[: len(place)]
+    vocabulary = int(opening_token.max(initial=0)) + 1
+    once = _firsts(document[: len(place)] * vocabulary + opening_token)
+    once_of = bounds(document[once])
+    once -= np.array(opens)[document[once]]
     return [
         Lattice(
             src[edge[i] : edge[i + 1]],
@@ -180,12 +188,20 @@ def _split(
             token[edge[i] : edge[i + 1]],
             need[edge[i] : edge[i + 1]],
             place[opens[i] : opens[i + 1]],
+            once[once_of[i] : once_of[i + 1]],
             is_end[byte[i] : byte[i + 1]],
             one.chars,
             prefix,
         )
         for i, one in enumerate(texts)
     ]
+
+
+def _firsts(keys: Ints) -> Ints:
+    """RETURNS (Ints): Index of one of each group of equal keys, rising."""
+    order = np.argsort(keys, kind="stable")
+    rising = keys[order]
+    return np.sort(order[np.diff(rising, prepend=-1) != 0])
 
 
 def _joined(parts: Sequence[Ints], offsets: Ints) -> Ints:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,9 +77,9 @@ class MentionBranches:
         self.n_said = np.append(self.n_said, np.zeros(n, dtype=np.int64))
         self.is_open = np.append(self.is_open, np.ones(n, dtype=bool))
         self.ended = np.append(self.ended, np.zeros(n, dtype=bool))
-        self.ids = np.pad(self.ids, ((0, n), (0, 0)))
-        self.logprobs = np.pad(self.logprobs, ((0, n), (0, 0)))
-        self.text_logprobs = np.pad(self.text_logprobs, ((0, n), (0, 0)), constant_values=np.nan)
+        self.ids = _grown(self.ids, n, 0)
+        self.logprobs = _grown(self.logprobs, n, 0)
+        self.text_logprobs = _grown(self.text_logprobs, n, np.nan)
         return np.arange(first, len(self))
 
     def left(self, which: Ints) -> Ints:
@@ -150,7 +151,8 @@ class MentionBranches:
         trees (Sequence[PromptTree]): The documents' trees.
         """
         bounds = np.array([2 * tree.n_trunk for tree in trees])
-        if not len(self) or self.n_said.sum() <= bounds.min():
+        of_trees = np.bincount(self.tree, weights=self.n_said, minlength=len(trees))
+        if (of_trees <= bounds).all():
             return
         groups, group = np.unique(np.stack([self.tree, self.label]), axis=1, return_inverse=True)
         group = group.reshape(-1)
@@ -195,3 +197,8 @@ class MentionBranches:
             self.ids = np.pad(self.ids, pad)
             self.logprobs = np.pad(self.logprobs, pad)
             self.text_logprobs = np.pad(self.text_logprobs, pad, constant_values=np.nan)
+
+
+def _grown(table: NDArray[Any], n: int, value: float) -> NDArray[Any]:
+    """RETURNS (NDArray): With so many more rows."""
+    return np.concatenate([table, np.full((n, table.shape[1]), value, dtype=table.dtype)])

@@ -216,7 +216,8 @@ class Speaker:
     def _openings(self, tree: int) -> Openings:
         if (found := self._known_openings.get(tree)) is None:
             lattice = self._lattices[tree]
-            found = Openings(lattice.place, lattice.token[: len(lattice.place)])
+            token = lattice.token[: len(lattice.place)]
+            found = Openings(lattice.place, token, lattice.once)
             self._known_openings[tree] = found
         return found
 

@@ -86,20 +86,26 @@ def numbers_of(begins: Sequence[Floats]) -> Floats:
     begins (Sequence[NDArray[np.float32]]): For each text [tokens, labels].
     RETURNS (NDArray[np.float32]): P(0) … P(9), P(10 or more) [texts, labels, 11].
     """
-    n_tokens = max([1, *map(len, begins)])
-    size = 1 << (n_tokens - 1).bit_length()
-    chances = np.zeros((size, len(begins), begins[0].shape[1]), dtype=np.float32)
-    for text, here in enumerate(begins):
-        chances[: len(here), text] = here
-    found = np.stack([1 - chances, chances])  # [powers, tokens, texts, labels]
-    while found.shape[1] > 1:
-        left, right = found[:, 0::2], found[:, 1::2]
-        n_powers = min(DIGITS, 2 * len(found) - 1)
-        found = np.zeros((n_powers, *left.shape[1:]), dtype=np.float32)
-        for power, factor in enumerate(left):
-            room = min(n_powers - power, len(right))
-            found[power : power + room] += factor * right[:room]
     numbers = np.zeros((len(begins), begins[0].shape[1], DIGITS + 1), dtype=np.float32)
-    numbers[..., : len(found)] = np.moveaxis(found[:, 0], 0, -1)
+    sizes = np.array([1 << max(len(here) - 1, 0).bit_length() for here in begins])
+    for size in np.unique(sizes).tolist():
+        texts = np.flatnonzero(sizes == size)
+        chances = np.zeros((size, len(texts), begins[0].shape[1]), dtype=np.float32)
+        for column, text in enumerate(texts.tolist()):
+            chances[: len(begins[text]), column] = begins[text]
+        found = np.stack([1 - chances, chances])  # [powers, tokens, texts, labels]
+        while found.shape[1] > 1:
+            found = _products(found[:, 0::2], found[:, 1::2])
+        numbers[texts, :, : len(found)] = np.moveaxis(found[:, 0], 0, -1)
     numbers[..., DIGITS] = (1 - numbers.sum(-1)).clip(0)
     return numbers
+
+
+def _products(left: Floats, right: Floats) -> Floats:
+    """RETURNS (NDArray[np.float32]): Products of polynomials, powers first, up to the ninth."""
+    n_powers = min(DIGITS, 2 * len(left) - 1)
+    found = np.zeros((n_powers, *left.shape[1:]), dtype=np.float32)
+    for power, factor in enumerate(left):
+        room = min(n_powers - power, len(right))
+        found[power : power + room] += factor * right[:room]
+    return found

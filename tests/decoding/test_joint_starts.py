@@ -42,7 +42,7 @@ def edges(draw):
 @given(edges())
 def test_the_best_of_all_rising_choices(case):
     logprobs, src = case
-    chosen = Openings(src, np.arange(len(src))).rising(logprobs)
+    chosen = Openings(src, *[np.arange(len(src))] * 2).rising(logprobs)
     sums = []
     for starts in combinations(sorted(set(src.tolist())), len(logprobs)):
         options = [np.flatnonzero(src == start) for start in starts]
@@ -58,7 +58,7 @@ def test_the_best_of_all_rising_choices(case):
 
 def test_the_first_of_equal_choices():
     same = np.zeros((2, 4))
-    openings = Openings(np.array([0, 3, 3, 7]), np.arange(4))
+    openings = Openings(np.array([0, 3, 3, 7]), np.arange(4), np.arange(4))
     assert openings.rising(same).tolist() == [0, 1]
 
 
@@ -66,7 +66,7 @@ def test_the_first_of_equal_choices():
 def test_windows_are_what_rising_choices_of_these_tokens_have(case):
     logprobs, src = case
     token = np.arange(len(src)) % 2
-    openings = Openings(src, token)
+    openings = Openings(src, token, np.arange(min(2, len(src))))
     chosen = openings.rising(logprobs)
     if chosen is None:
         return
