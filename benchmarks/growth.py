@@ -16,9 +16,9 @@ import typer
 from contenders import ALL_TOGETHER, Contender, Entrant, Run, able
 from documents import Documents, grow, words_of
 from forced import ForcedModel
-from growth_plot import plot
+from growth_plot import write_plots
 from peak import peak_of
-from results import RESULTS, write_results
+from results import write_results
 from shapes import NAMES, load_model
 from wasabi import msg
 
@@ -69,6 +69,7 @@ def main(
     ),
     device: str = "cpu",
     threads: int | None = typer.Option(None, min=1, help="Of torch; its own choice if not given"),
+    plots: bool = typer.Option(True, help="Draw docs/plots/growth-*.svg too"),
     name: str = typer.Option("", help="Of the results; growth/MODEL-DEVICE if not given"),
 ) -> None:
     """Measure; print a table a kind of size, write plots and JSON to results/growth/."""
@@ -99,9 +100,8 @@ def main(
         )
         print_points(axis, points)
         write_results(name, figures, device=device)
-        path = RESULTS / f"{name}-{axis}.svg"
-        plot(axis, points).savefig(path, bbox_inches="tight", metadata={"Date": None})
-        msg.info(f"Wrote {path}")
+    if plots:
+        write_plots(name)
 
 
 def fitting(

@@ -1,9 +1,17 @@
-"""Plots of growth.py: one panel a measure, one line a way."""
+"""Plots of growth.py: one panel a measure, one line a way.
+
+python benchmarks/growth_plot.py growth/adapter-cuda
+"""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import srsly
+import typer
 from contenders import CONTENDERS
+from results import RESULTS
+from wasabi import msg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,6 +23,19 @@ MEASURES = {
     "documents_per_s": "documents a second",
     "peak_gib": "peak memory above the weights, GiB",
 }
+PLOTS = Path(__file__).parents[1] / "docs" / "plots"
+
+
+def write_plots(name: str) -> None:
+    """Draw results of growth.py, a file an axis in docs/plots/.
+
+    name (str): Of the results.
+    """
+    figures = srsly.read_json(RESULTS / f"{name}.json")["figures"]
+    for axis, points in figures["axes"].items():
+        path = PLOTS / f"growth-{axis}.svg"
+        plot(axis, points).savefig(path, bbox_inches="tight", metadata={"Date": None})
+        msg.info(f"Wrote {path}")
 
 
 def plot(axis: str, points: Sequence[Mapping[str, Any]]) -> "Figure":
@@ -55,3 +76,7 @@ def plot(axis: str, points: Sequence[Mapping[str, Any]]) -> "Figure":
     panels[0].legend(fontsize=8, frameon=False)
     figure.tight_layout()
     return figure
+
+
+if __name__ == "__main__":
+    typer.run(write_plots)
