@@ -131,9 +131,12 @@ def outside(texts: list[str], predictions: list[Prediction]) -> int:
 
 
 def margin(one: Prediction, other: Prediction) -> float | None:
-    """RETURNS (float | None): By how much the log-probabilities of the first mentions that differ
-    do; None where counts do."""
-    pairs = zip(one.mentions, other.mentions, strict=False)
+    """RETURNS (float | None): By how much the log-probabilities of what differs first do: of the
+    numbers of a label, else of two mentions of the same prompt."""
+    for a, b in zip(one.counts, other.counts, strict=True):
+        if a.number != b.number:
+            return abs(a.logprob - b.logprob)
+    pairs = zip(one.mentions, other.mentions, strict=True)
     return next((abs(a.logprob - b.logprob) for a, b in pairs if a.text != b.text), None)
 
 
