@@ -41,7 +41,8 @@ def measure(
     *,
     together: bool = False,
 ) -> Figures:
-    """Time contenders by turns, after a warm-up.
+    """Time contenders after a warm-up: by turns, or one after the other where all documents are
+    run over together on a GPU.
 
     model (ForcedModel): The model.
     documents (Documents): The documents.
@@ -55,19 +56,31 @@ def measure(
     entrants = [Entrant(one, model, documents, own_answers=own_answers) for one in contenders]
     everything = list(range(len(documents)))
     parts = [everything] if together else [[i] for i in everything]
+    on_gpu = model.device.type == "cuda"
     # On a GPU each new size costs twice (kernels chosen, graphs captured).
-    if model.device.type == "cuda":
-        by_turns(entrants, parts, 2)
-    else:
+    if not on_gpu:
         by_turns(entrants, [everything[:2]] if together else parts[:1], 1)
+    elif not together:
+        by_turns(entrants, parts, 2)
     # What is there by now is not looked through for garbage while runs are timed.
     gc.collect()
     gc.freeze()
-    runs = by_turns(entrants, parts, repeat)
+    if on_gpu and together:
+        runs = [found for one in entrants for found in _alone(one, parts, repeat)]
+    else:
+        runs = by_turns(entrants, parts, repeat)
     figures = figures_of(entrants, runs, len(documents), floors)
     for one in figures.values():
         one["documents"] = len(documents)
     return figures
+
+
+def _alone(entrant: Entrant, parts: Sequence[Sequence[int]], repeat: int) -> list[list[list[Run]]]:
+    """RETURNS (list[list[list[Run]]]): Runs of one entrant, warmed up: captured passes of large
+    batches, and what they keep, may not fit a GPU beside those of another way."""
+    entrant.model.give_back_memory()
+    by_turns([entrant], parts, 2)
+    return by_turns([entrant], parts, repeat)
 
 
 def by_turns(

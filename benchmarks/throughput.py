@@ -97,7 +97,7 @@ def measure_pipe(
     repeat: int,
     batch_size: int,
 ) -> Figures:
-    """Time `nlp.pipe`, from texts to annotated documents, the decoders by turns after a warm-up.
+    """Time `nlp.pipe`, from texts to annotated documents, a decoder after the other, warmed up.
 
     nlp (Language): A pipeline with the model's base and adapter; it is given the model.
     model (ForcedModel): The model. It says what it will, so the autoregressive ways, which it was
@@ -116,14 +116,16 @@ def measure_pipe(
     chosen = [one for one in contenders if not one.name.startswith(AUTOREGRESSIVE)]
     takes: dict[str, list[float]] = {one.name: [] for one in chosen}
     works: dict[str, Work] = {}
-    for turn in range(repeat + 1):
-        warming = turn == 0
-        texts = documents.texts[: 2 if warming and model.device.type == "cpu" else None]
-        for one in chosen:
+    on_gpu = model.device.type == "cuda"
+    texts = documents.texts
+    for one in chosen:
+        model.give_back_memory()
+        for _ in range(2 if on_gpu else 1):  # a warm-up
+            decoders.timed_run(nlp, one.decoder(), texts if on_gpu else texts[:2], batch_size)
+        for _ in range(repeat):
             model.work = works[one.name] = Work()
             run = decoders.timed_run(nlp, one.decoder(), texts, batch_size)
-            if not warming:
-                takes[one.name].append(run.wall)
+            takes[one.name].append(run.wall)
     return {
         name: {
             "documents": len(documents),
