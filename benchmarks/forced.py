@@ -196,6 +196,13 @@ class _ForcedRows(CachedRows):
                 lambda: script.following(feed.ids, feed.paths, feed.wanted), len(feed.wanted)
             )
         logits = super().feed(feed)
+        if script is not None and self.glanced is not None:
+            assert feed.glances is not None
+            assert feed.columns is not None
+            told, tokens = script.following(feed.ids, feed.paths, feed.glances)
+            row, column = np.nonzero(tokens[:, None] == feed.columns)
+            with torch.inference_mode():
+                self.glanced[told[row], column] = FORCED
         if self.total is not None and place is not None:
             with torch.inference_mode():
                 self.total.index_fill_(0, place[0], FORCED)

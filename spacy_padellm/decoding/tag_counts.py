@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -47,8 +48,13 @@ def say_first_digits(
         begins in each token of its text [tokens, labels]; None where the tags are not asked.
     """
     symbols = builder.tag_symbols(labels) if bounds.tag_weight else None
-    wanted = ends if symbols is None else np.concatenate([ends, *texts])
-    fed = rows.feed(feed_of(runs, wanted))
+    places = np.concatenate(list(texts))
+    glances = symbols is not None and rows.glances
+    if glances:
+        feed = replace(feed_of(runs, ends), glances=places, columns=np.array(symbols))
+    else:
+        feed = feed_of(runs, ends if symbols is None else np.concatenate([ends, places]))
+    fed = rows.feed(feed)
     if meanwhile is not None:
         meanwhile()
     logits = (narrow or Logits)(fed, rows.total)
@@ -56,7 +62,13 @@ def say_first_digits(
         counts.take(counts.open, logits, builder.codec, bounds)
         return None
     edges = np.cumsum([len(text) for text in texts])[:-1]
-    begins = np.split(_begins(logits[len(ends) :], symbols), edges)
+    if glances:
+        assert rows.glanced is not None
+        tags = rows.glanced.float()
+    else:
+        tags = logits[len(ends) :].of(torch.tensor(symbols, device=logits.values.device))
+    # P(a mention of the label begins) [tokens, labels]
+    begins = np.split(tags.softmax(-1)[:, 2:].cpu().numpy(), edges)
     numbers = numbers_of(begins)[counts.tree, counts.label - 1]
     # The first digit of a longer number means something else.
     sure = numbers[:, DIGITS] < 0.5
@@ -68,12 +80,6 @@ def say_first_digits(
 def said_first(builder: TreeBuilder, labels: Sequence[str]) -> Ints:
     """RETURNS (Ints): Tokens that `say_first_digits` reads the logits of."""
     return np.array([*symbols_of(builder.codec), *(builder.tag_symbols(labels) or [])])
-
-
-def _begins(logits: Logits, tags: Sequence[int]) -> Floats:
-    """RETURNS (NDArray[np.float32]): [tokens, labels]: P(a mention of the label begins)."""
-    columns = torch.tensor(tags, device=logits.values.device)
-    return logits.of(columns).softmax(-1)[:, 2:].cpu().numpy()
 
 
 def numbers_of(begins: Sequence[Floats]) -> Floats:

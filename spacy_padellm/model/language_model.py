@@ -17,6 +17,7 @@ from .attention import attention_mask
 from .cache import SlotCache
 from .codec import Codec
 from .fused_layers import FusedLayers, fits
+from .glance import Glance, glances
 from .packed_attention import use_packed_attention
 from .prompt_rows import CachedRows, RecomputedRows
 from .step_graphs import StepGraphs
@@ -211,6 +212,7 @@ class LanguageModel:
         key: Paths,
         wanted: torch.Tensor,
         cache: SlotCache | None = None,
+        glance: Glance | None = None,
     ) -> torch.Tensor:
         """One pass under the mask rule.
 
@@ -219,12 +221,14 @@ class LanguageModel:
         key (Paths): Paths of all tokens they may see, tensors of shape [rows, K].
         wanted (torch.Tensor): int64 [n]: places in the flattened [rows * Q].
         cache (SlotCache | None): Where earlier tokens' keys and values are.
+        glance (Glance | None): What else is wanted, where the model `glances`; not of fused layers.
         RETURNS (torch.Tensor): [n, vocabulary], in the network's dtype.
         """
         if cache is not None and (fused := self.fused_layers()) is not None:
             return fused(ids, query, key, wanted, cache)
         return self._forward(
             wanted,
+            glance,
             input_ids=ids,
             attention_mask=attention_mask(self.config, query, key, self.base.dtype),
             position_ids=query.position,
@@ -256,16 +260,36 @@ class LanguageModel:
             mask[i, : len(sequence)] = 1
         return self._forward(
             self.tensor(where * length + ends),
+            None,
             input_ids=self.tensor(ids),
             attention_mask=self.tensor(mask),
             use_cache=False,
         )
 
-    def _forward(self, wanted: torch.Tensor, **inputs: Any) -> torch.Tensor:
+    @property
+    def glances(self) -> bool:
+        """RETURNS (bool): Whether some tokens' logits can be had without the others'."""
+        return type(self.base.get_output_embeddings()) is torch.nn.Linear and self._glances
+
+    @cached_property
+    def _glances(self) -> bool:
+        return glances(self)
+
+    def plain_pass(
+        self, ids: torch.Tensor, wanted: torch.Tensor, glance: Glance | None = None
+    ) -> torch.Tensor:
+        """RETURNS (torch.Tensor): Logits [n, vocabulary] at places in the flattened ids of one
+        sequence [1, length]."""
+        return self._forward(wanted, glance, input_ids=ids, use_cache=False)
+
+    def _forward(self, wanted: torch.Tensor, glance: Glance | None, **inputs: Any) -> torch.Tensor:
         # The hook picks places before the output layer, so that what a model does after it
         # (scaling, softcapping) still happens.
-        def pick(_: Any, hidden: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-            return (hidden[0].flatten(0, 1)[wanted][None], *hidden[1:])
+        def pick(head: Any, hidden: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+            states = hidden[0].flatten(0, 1)
+            if glance is not None:
+                glance.read(states, head)
+            return (states[wanted][None], *hidden[1:])
 
         with self.lock:
             hook = self.base.get_output_embeddings().register_forward_pre_hook(pick)

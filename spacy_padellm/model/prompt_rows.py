@@ -11,6 +11,7 @@ import torch
 
 from ..tree import PADDING, Ints, Paths
 from .cache import BIN
+from .glance import Glance
 from .row_memory import RowMemory
 
 if TYPE_CHECKING:
@@ -25,12 +26,17 @@ class Feed:
     ids (Ints): Token ids.
     paths (Paths): Paths of each token.
     wanted (Ints): Indices of the tokens whose next-token logits are wanted.
+    glances (Ints | None): Indices of tokens of whose next-token logits those of `columns` alone are
+        wanted, where the rows glance.
+    columns (Ints | None): Tokens of the vocabulary.
     """
 
     row: Ints
     ids: Ints
     paths: Paths
     wanted: Ints
+    glances: Ints | None = None
+    columns: Ints | None = None
 
 
 class PromptRows(Protocol):
@@ -38,9 +44,15 @@ class PromptRows(Protocol):
 
     total (torch.Tensor | None): Natural log of the sum of the exponentials of each row of the
         logits that came last, float32 [wanted], where the pass has found it.
+    glanced (torch.Tensor | None): What came last of them [glances, columns].
     """
 
     total: torch.Tensor | None
+    glanced: torch.Tensor | None
+
+    @property
+    def glances(self) -> bool:
+        """RETURNS (bool): Whether a feed may have glances."""
 
     def feed(self, feed: Feed) -> torch.Tensor:
         """RETURNS (torch.Tensor): Logits after the wanted tokens [wanted, vocabulary],
@@ -67,6 +79,7 @@ class CachedRows:
 
     def __init__(self, model: LanguageModel, n_rows: int, capacity: int, graphs: bool = False):
         self.total: torch.Tensor | None = None
+        self.glanced: torch.Tensor | None = None
         self._model = model
         if graphs or model.fusing:  # what reads the weights where they lie
             model.look_at_weights()
@@ -74,6 +87,11 @@ class CachedRows:
         self._used = np.ones(n_rows, dtype=np.int64)
         self._memory = self._empty_memory(n_rows, capacity + 1)
         self._fed: tuple[Ints, Ints] = (self._used[:0], self._used[:0])
+
+    @property
+    def glances(self) -> bool:
+        """RETURNS (bool): Whether a feed may have glances; captured and fused passes have none."""
+        return self._graphs is None and not self._model.fusing and self._model.glances
 
     def feed(self, feed: Feed) -> torch.Tensor:
         """RETURNS (torch.Tensor): Logits after the wanted tokens [wanted, vocabulary],
@@ -98,7 +116,14 @@ class CachedRows:
             if self._graphs is not None:
                 logits, self.total = self._graphs.run(self._memory, tokens, wanted, used)
                 return logits
-            return self._memory.run(self._model.tensor(tokens), self._model.tensor(wanted), used)
+            glance = None
+            if feed.glances is not None and feed.columns is not None:
+                places = feed.row[feed.glances] * tokens.shape[2] + column[feed.glances]
+                glance = Glance(*map(self._model.tensor, (places, feed.columns)))
+            given = self._model.tensor(tokens), self._model.tensor(wanted)
+            logits = self._memory.run(*given, used, glance)
+            self.glanced = None if glance is None else glance.found
+            return logits
 
     def hide(self, tokens: Ints) -> None:
         """Let nobody see some of the tokens that were fed last.
@@ -143,8 +168,11 @@ class RecomputedRows:
     n_rows (int): Rows of the batch.
     """
 
+    glances = False
+
     def __init__(self, model: LanguageModel, n_rows: int):
         self.total: torch.Tensor | None = None
+        self.glanced: torch.Tensor | None = None
         self._model = model
         self._ids: list[list[int]] = [[] for _ in range(n_rows)]
 

@@ -10,6 +10,7 @@ from ..tree import PADDING, UNUSED, Paths
 from .cache import BIN, SlotCache
 
 if TYPE_CHECKING:
+    from .glance import Glance
     from .language_model import LanguageModel
 
 TREE = 0  # of the parts of Paths
@@ -48,20 +49,23 @@ class RowMemory:
         self.cache.clear()
         self._forget(self.paths)
 
-    def run(self, tokens: torch.Tensor, wanted: torch.Tensor, used: int) -> torch.Tensor:
+    def run(
+        self, tokens: torch.Tensor, wanted: torch.Tensor, used: int, glance: Glance | None = None
+    ) -> torch.Tensor:
         """One pass: write tokens into their slots, and compute the wanted logits.
 
         tokens (torch.Tensor): int64 [7, rows, length]: ids, the parts of Paths, slots. Padding has
             tree PADDING and slot BIN.
         wanted (torch.Tensor): int64 [n]: places in the flattened [rows * length].
         used (int): Slots a row to attend to, those of this pass among them.
+        glance (Glance | None): What else is wanted.
         RETURNS (torch.Tensor): [n, vocabulary], in the network's dtype.
         """
         slots = tokens[6]
         self.cache.write_to(slots, used)
         self.paths.scatter_(2, slots.expand(5, -1, -1), tokens[1:6])
         query, key = Paths(*tokens[1:6]), Paths(*self.paths[:, :, :used])
-        return self._model.path_logits(tokens[0], query, key, wanted, self.cache)
+        return self._model.path_logits(tokens[0], query, key, wanted, self.cache, glance)
 
     def hide(self, row: torch.Tensor, slot: torch.Tensor) -> None:
         """Let nobody see what is in some slots.
