@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..model.log_total import in_float32, log_total
 from ..model.transfer import on_device
-
-LOGIT_ROWS = 2048
 
 
 class NotFiniteError(ValueError):
@@ -121,18 +120,6 @@ class Narrowing:
         total = log_total(logits) if total is None else total
         found = torch.cat([logits[:, self._tokens].float(), total[:, None]], 1).cpu()
         return Logits(found[:, :-1], found[:, -1], self._column)
-
-
-def log_total(logits: torch.Tensor) -> torch.Tensor:
-    """RETURNS (torch.Tensor): Log of the sum of the exponentials of each row, float32 [rows]."""
-    # A part of the rows at a time: many rows times a vocabulary is much.
-    return torch.cat([part.logsumexp(-1) for part in in_float32(logits)])
-
-
-def in_float32(logits: torch.Tensor) -> Iterator[torch.Tensor]:
-    """YIELDS (torch.Tensor): Parts of the rows."""
-    for part in logits.split(LOGIT_ROWS):
-        yield part.float()
 
 
 def likeliest(logits: torch.Tensor) -> tuple[list[int], list[float]]:

@@ -10,6 +10,7 @@ import torch
 
 from ..tree import PADDING, Ints
 from .cache import BIN
+from .log_total import log_total
 from .row_memory import TREE, RowMemory
 from .shapes import rounded_up
 
@@ -226,7 +227,7 @@ class _Shape(NamedTuple):
 
 
 def _totals(logits: torch.Tensor) -> torch.Tensor | None:
-    return logits.float().logsumexp(-1) if len(logits) <= TOTALS else None
+    return log_total(logits) if len(logits) <= TOTALS else None
 
 
 def _rounded(number: int) -> int:
