@@ -27,13 +27,13 @@ PLOTS = Path(__file__).parents[1] / "docs" / "plots"
 
 
 def write_plots(name: str) -> None:
-    """Draw results of growth.py, a file an axis in docs/plots/.
+    """Draw results of growth.py, a file an axis: docs/plots/growth-MODEL-DEVICE-AXIS.svg.
 
     name (str): Of the results.
     """
     figures = srsly.read_json(RESULTS / f"{name}.json")["figures"]
     for axis, points in figures["axes"].items():
-        path = PLOTS / f"growth-{axis}.svg"
+        path = PLOTS / f"{name.replace('/', '-')}-{axis}.svg"
         plot(axis, points).savefig(path, bbox_inches="tight", metadata={"Date": None})
         msg.info(f"Wrote {path}")
 
