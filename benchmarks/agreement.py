@@ -4,12 +4,15 @@ python benchmarks/agreement.py ../shared/data
 python benchmarks/agreement.py ../shared/data --device cuda --documents 500
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import numpy as np
 import spacy
 import typer
 from corpora import read_lines
@@ -17,6 +20,8 @@ from results import write_results
 from tqdm import tqdm
 from wasabi import msg
 
+from spacy_padellm.decoding import counts
+from spacy_padellm.decoding.counts import number_chances
 from spacy_padellm.decoding.prediction import Prediction
 from spacy_padellm.decoding.tree import TreeDecoder
 from spacy_padellm.model.codec import one_line
@@ -63,6 +68,18 @@ def main(
     def decode(settings: dict[str, Any]) -> list[Prediction]:
         return TreeDecoder(**settings)(model, builder, texts, LABELS, bounds)
 
+    def chances(which: int) -> Any:
+        """Of 0 to 9 mentions of each label, tags among it, the text alone [labels, 10]."""
+        heard: list[Any] = []
+
+        def listening(*given: Any) -> Any:
+            heard.append(number_chances(*given))
+            return heard[-1]
+
+        with patch.object(counts, "number_chances", listening):
+            TreeDecoder(**PLAIN)(model, builder, [texts[which]], LABELS, [bounds[which]])
+        return heard[0]
+
     expected = decode(PLAIN)
     said = [what(one) for one in expected]
     figures: dict[str, Any] = {
@@ -75,11 +92,14 @@ def main(
     for way in tqdm(ways or WAYS, desc="Ways"):
         found = decode(WAYS[way])
         differing = [
-            {"text": text, "plain": one, "here": other, "margin": margin(plain, here)}
-            for text, one, other, plain, here in zip(
-                texts, said, map(what, found), expected, found, strict=True
-            )
-            if one != other
+            {
+                "text": texts[i],
+                "plain": said[i],
+                "here": what(here),
+                "margin": margin(expected[i], here, partial(chances, i)),
+            }
+            for i, here in enumerate(found)
+            if said[i] != what(here)
         ]
         figures["ways"][way] = {
             "settings": WAYS[way],
@@ -130,12 +150,13 @@ def outside(texts: list[str], predictions: list[Prediction]) -> int:
     )
 
 
-def margin(one: Prediction, other: Prediction) -> float | None:
-    """RETURNS (float | None): By how much the log-probabilities of what differs first do: of the
-    numbers of a label, else of two mentions of the same prompt."""
-    for a, b in zip(one.counts, other.counts, strict=True):
+def margin(one: Prediction, other: Prediction, chances: Callable[[], Any]) -> float | None:
+    """RETURNS (float | None): By how much the log-probabilities of what differs first do: of two
+    numbers of a label, where the text is decoded alone, else of two mentions of the same prompt."""
+    for label, (a, b) in enumerate(zip(one.counts, other.counts, strict=True)):
         if a.number != b.number:
-            return abs(a.logprob - b.logprob)
+            first, second = (chances()[label][int(str(c.number)[0])] for c in (a, b))
+            return float(abs(np.log(first / second)))
     pairs = zip(one.mentions, other.mentions, strict=True)
     return next((abs(a.logprob - b.logprob) for a, b in pairs if a.text != b.text), None)
 

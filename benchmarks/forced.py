@@ -190,23 +190,30 @@ class _ForcedRows(CachedRows):
         model = self._model
         assert isinstance(model, ForcedModel)
         model.work.passes.append((len(feed.row), len(feed.wanted)))
-        place = None
+        place = glance = None
         if (script := model.script) is not None:
             place = model.place(
                 lambda: script.following(feed.ids, feed.paths, feed.wanted), len(feed.wanted)
             )
+            if feed.glances is not None:
+                glance = model.place(lambda: _glance(script, feed), len(feed.glances))
         logits = super().feed(feed)
-        if script is not None and self.glanced is not None:
-            assert feed.glances is not None
-            assert feed.columns is not None
-            told, tokens = script.following(feed.ids, feed.paths, feed.glances)
-            row, column = np.nonzero(tokens[:, None] == feed.columns)
-            with torch.inference_mode():
-                self.glanced[told[row], column] = FORCED
+        if self.glanced is not None:
+            model.forced(self.glanced, glance)
         if self.total is not None and place is not None:
             with torch.inference_mode():
                 self.total.index_fill_(0, place[0], FORCED)
         return model.forced(logits, place)
+
+
+def _glance(script: Script, feed: Feed) -> tuple[Ints, Ints]:
+    """RETURNS (tuple[Ints, Ints]): Glances that are told what follows, and of each the column of
+    that."""
+    assert feed.glances is not None
+    assert feed.columns is not None
+    told, tokens = script.following(feed.ids, feed.paths, feed.glances)
+    row, column = np.nonzero(tokens[:, None] == feed.columns)
+    return told[row], column
 
 
 class Dictation:

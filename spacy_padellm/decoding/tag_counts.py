@@ -64,7 +64,7 @@ def say_first_digits(
     edges = np.cumsum([len(text) for text in texts])[:-1]
     if glances:
         assert rows.glanced is not None
-        tags = rows.glanced.float()
+        tags = rows.glanced if narrow is None else rows.glanced.cpu()
     else:
         tags = logits[len(ends) :].of(torch.tensor(symbols, device=logits.values.device))
     # P(a mention of the label begins) [tokens, labels]

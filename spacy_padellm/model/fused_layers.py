@@ -15,6 +15,7 @@ from .cache import SlotCache
 from .packed_attention import n_groups
 
 if TYPE_CHECKING:
+    from .glance import Glance
     from .language_model import LanguageModel
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class FusedLayers:
         key: Paths,
         wanted: torch.Tensor,
         cache: SlotCache,
+        glance: Glance | None = None,
     ) -> torch.Tensor:
         """One pass; as `LanguageModel.path_logits`.
 
@@ -83,6 +85,9 @@ class FusedLayers:
             normed, residual = _add_norm(ops, hidden, residual, layer.before_mlp)
             hidden = F.linear(ops.gated(F.linear(normed, *layer.gate)), *_weights(layer.down))
         assert residual is not None
+        if glance is not None:
+            at = glance.places
+            glance.read(_add_norm(ops, hidden[at], residual[at], self._norm)[0], self._head)
         normed, _ = _add_norm(ops, hidden[wanted], residual[wanted], self._norm)
         return self._head(normed)
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # Relative to the largest logit: products of other shapes round otherwise.
 TOLERANCE, HALF_TOLERANCE = 1e-4, 2e-2
 PLACES, COLUMNS = 5, 8  # of the comparison
+PART = 8192  # places that are widened at a time
 
 
 @dataclass
@@ -22,21 +23,25 @@ class Glance:
 
     places (torch.Tensor): int64 [n]: places in the flattened [rows * length].
     columns (torch.Tensor): int64 [columns]: tokens of the vocabulary.
-    found (torch.Tensor | None): Their logits [n, columns], once the pass is done.
+    found (torch.Tensor | None): Their logits, float32 [n, columns], once the pass is done.
     """
 
     places: torch.Tensor
     columns: torch.Tensor
     found: torch.Tensor | None = None
 
-    def read(self, hidden: torch.Tensor, head: torch.nn.Linear) -> None:
-        """Read the logits off.
+    def read(self, states: torch.Tensor, head: torch.nn.Linear) -> None:
+        """Read the logits off, in float32: with few columns it costs nothing, and no rounding
+        depends on how many places there are.
 
-        hidden (torch.Tensor): What goes into the output layer [rows * length, size].
+        states (torch.Tensor): What goes into the output layer at the places [n, size].
         head (torch.nn.Linear): The output layer.
         """
-        bias = None if head.bias is None else head.bias[self.columns]
-        self.found = F.linear(hidden[self.places], head.weight[self.columns], bias)
+        weight = head.weight[self.columns].float()
+        bias = None if head.bias is None else head.bias[self.columns].float()
+        self.found = torch.cat(
+            [F.linear(part.float(), weight, bias) for part in states.split(PART)]
+        )
 
 
 def glances(model: LanguageModel) -> bool:

@@ -221,11 +221,11 @@ class LanguageModel:
         key (Paths): Paths of all tokens they may see, tensors of shape [rows, K].
         wanted (torch.Tensor): int64 [n]: places in the flattened [rows * Q].
         cache (SlotCache | None): Where earlier tokens' keys and values are.
-        glance (Glance | None): What else is wanted, where the model `glances`; not of fused layers.
+        glance (Glance | None): What else is wanted, where the model `glances`.
         RETURNS (torch.Tensor): [n, vocabulary], in the network's dtype.
         """
         if cache is not None and (fused := self.fused_layers()) is not None:
-            return fused(ids, query, key, wanted, cache)
+            return fused(ids, query, key, wanted, cache, glance)
         return self._forward(
             wanted,
             glance,
@@ -288,7 +288,7 @@ class LanguageModel:
         def pick(head: Any, hidden: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
             states = hidden[0].flatten(0, 1)
             if glance is not None:
-                glance.read(states, head)
+                glance.read(states[glance.places], head)
             return (states[wanted][None], *hidden[1:])
 
         with self.lock:

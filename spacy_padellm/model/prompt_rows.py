@@ -90,8 +90,8 @@ class CachedRows:
 
     @property
     def glances(self) -> bool:
-        """RETURNS (bool): Whether a feed may have glances; captured and fused passes have none."""
-        return self._graphs is None and not self._model.fusing and self._model.glances
+        """RETURNS (bool): Whether a feed may have glances."""
+        return self._model.glances
 
     def feed(self, feed: Feed) -> torch.Tensor:
         """RETURNS (torch.Tensor): Logits after the wanted tokens [wanted, vocabulary],
@@ -113,13 +113,15 @@ class CachedRows:
         with torch.inference_mode():
             if used > self._memory.shape[1]:
                 self._move(np.arange(len(self._used)), 2 * self._memory.shape[1])
-            if self._graphs is not None:
-                logits, self.total = self._graphs.run(self._memory, tokens, wanted, used)
-                return logits
-            glance = None
+            glances = None
             if feed.glances is not None and feed.columns is not None:
                 places = feed.row[feed.glances] * tokens.shape[2] + column[feed.glances]
-                glance = Glance(*map(self._model.tensor, (places, feed.columns)))
+                glances = places, feed.columns
+            if self._graphs is not None:
+                done = self._graphs.run(self._memory, tokens, wanted, used, glances)
+                self.total, self.glanced = done.total, done.glanced
+                return done.logits
+            glance = Glance(*map(self._model.tensor, glances)) if glances else None
             given = self._model.tensor(tokens), self._model.tensor(wanted)
             logits = self._memory.run(*given, used, glance)
             self.glanced = None if glance is None else glance.found

@@ -10,6 +10,7 @@ import torch
 
 from ..tree import PADDING, Ints
 from .cache import BIN
+from .glance import Glance
 from .log_total import log_total
 from .row_memory import TREE, RowMemory
 from .shapes import rounded_up
@@ -27,11 +28,39 @@ TOTALS = 256  # wanted logits up to which a captured pass finds their totals as 
 LEAST = 8  # tokens of a row, and wanted logits: fewer cost the same
 
 
+class Passed(NamedTuple):
+    """What came of a pass; the next pass of its shape writes there again.
+
+    logits (torch.Tensor): [n, vocabulary], in the network's dtype.
+    total (torch.Tensor | None): Natural log of the sum of the exponentials of each row, float32
+        [n], where the pass has found it.
+    glanced (torch.Tensor | None): Few logits of other places, float32 [places, columns].
+    """
+
+    logits: torch.Tensor
+    total: torch.Tensor | None
+    glanced: torch.Tensor | None
+
+    def copy_(self, other: Passed) -> None:
+        """Write over it what came of another pass of its shape."""
+        for here, there in zip(self, other, strict=True):
+            if here is not None and there is not None:
+                here.copy_(there)
+
+    def first(self, n: int, n_glanced: int, n_columns: int) -> Passed:
+        """RETURNS (Passed): Without what came of padding."""
+        glanced = self.glanced
+        return Passed(
+            self.logits[:n],
+            None if self.total is None else self.total[:n],
+            None if glanced is None else glanced[:n_glanced, :n_columns],
+        )
+
+
 class _Captured(NamedTuple):
-    given: torch.Tensor  # on the host, pinned: tokens, then wanted, int64
+    given: torch.Tensor  # on the host, pinned: tokens, wanted, glances and columns, int64
     inputs: torch.Tensor  # the same on the device
-    logits: torch.Tensor  # [n, vocabulary]
-    total: torch.Tensor | None  # float32 [n]
+    passed: Passed
     graph: torch.cuda.CUDAGraph | None
     copied: torch.cuda.Event | None  # whether what was given last has been read
 
@@ -97,63 +126,65 @@ class StepGraphs:
         return sum(memory.n_bytes for memory in self._memories.values())
 
     def run(
-        self, memory: RowMemory, tokens: Ints, wanted: Ints, used: int
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        self,
+        memory: RowMemory,
+        tokens: Ints,
+        wanted: Ints,
+        used: int,
+        glances: tuple[Ints, Ints] | None = None,
+    ) -> Passed:
         """One pass; as `RowMemory.run`, but over all slots where it is of a captured shape.
 
         memory (RowMemory): Of `memory`.
         tokens (Ints): [7, rows, length].
         wanted (Ints): [n].
         used (int): Slots in use.
-        RETURNS (tuple[torch.Tensor, torch.Tensor | None]): Logits [n, vocabulary], and log of the
-            sum of the exponentials of each row, float32 [n], where the pass has found it; the next
-            pass of this shape writes there again.
+        glances (tuple[Ints, Ints] | None): Places of which few logits are wanted, and which
+            [places], [columns].
+        RETURNS (Passed): What came.
         """
-        length, n_wanted = _rounded(tokens.shape[2]), _rounded(len(wanted))
+        places, columns = glances or (wanted[:0], wanted[:0])
+        given = tokens, wanted, places, columns
+        sizes = len(wanted), len(places), len(columns)
         n_rows, slots = memory.shape
+        length = _rounded(tokens.shape[2])
         if n_rows * length > MOST_TOKENS:
-            shape = _Shape(n_rows, tokens.shape[2], len(wanted))
-            return memory.run(
-                *shape.read(self._model.tensor(shape.filled(tokens, wanted))), used
-            ), None
-        shape = _Shape(n_rows, length, n_wanted)
+            shape = _Shape(n_rows, tokens.shape[2], *sizes)
+            return _passed(memory, shape, self._model.tensor(shape.filled(*given)), used)
+        shape = _Shape(n_rows, length, *(_rounded(n) if n else 0 for n in sizes))
         fused = self._model.fused_layers() is not None
-        key = (n_rows, slots, length, n_wanted, fused)
+        key = (n_rows, slots, *shape[1:], fused)
         self._seen[key] += 1
         captured = self._captured.get(key)
         if captured is None:
             if self._seen[key] < CAPTURE_AT:
-                inputs = self._model.tensor(shape.filled(tokens, wanted))
-                return memory.run(*shape.read(inputs), slots)[: len(wanted)], None
-            captured = self._capture(memory, key)
+                inputs = self._model.tensor(shape.filled(*given))
+                return _passed(memory, shape, inputs, slots).first(*sizes)
+            captured = self._capture(memory, key, shape)
         self._captured.move_to_end(key)
         if captured.copied is not None:
             captured.copied.synchronize()
-        shape.fill(captured.given.numpy(), tokens, wanted)
+        shape.fill(captured.given.numpy(), *given)
         captured.inputs.copy_(captured.given, non_blocking=True)
         if captured.copied is not None:
             captured.copied.record()
         if captured.graph is None:
-            captured.logits.copy_(memory.run(*shape.read(captured.inputs), slots))
-            total = _totals(captured.logits)
+            captured.passed.copy_(_passed(memory, shape, captured.inputs, slots, True))
         else:
             captured.graph.replay()
-            total = captured.total
-        n = len(wanted)
-        return captured.logits[:n], None if total is None else total[:n]
+        return captured.passed.first(*sizes)
 
-    def _capture(self, memory: RowMemory, key: tuple[int, ...]) -> _Captured:
-        n_rows, slots, length, n_wanted, _ = key
+    def _capture(self, memory: RowMemory, key: tuple[int, ...], shape: _Shape) -> _Captured:
+        slots = memory.shape[1]
         while len(self._captured) >= MOST_GRAPHS:
             self._captured.popitem(last=False)
         device = self._model.device
-        shape = _Shape(n_rows, length, n_wanted)
         # Padding alone: what the memory holds stays as it is.
         given = torch.from_numpy(shape.padding())
         if device.type != "cuda":
             inputs = given.clone()
-            logits = memory.run(*shape.read(inputs), slots)
-            captured = _Captured(given, inputs, logits, None, None, None)
+            passed = _passed(memory, shape, inputs, slots, True)
+            captured = _Captured(given, inputs, passed, None, None)
         else:
             given = given.pin_memory()
             inputs = given.to(device)
@@ -162,15 +193,14 @@ class StepGraphs:
             with torch.cuda.stream(stream):
                 # Libraries allocate and choose kernels at first use, which can't be captured.
                 for _ in range(2):
-                    _totals(memory.run(*shape.read(inputs), slots))
+                    _passed(memory, shape, inputs, slots, True)
             torch.cuda.current_stream(device).wait_stream(stream)
             if not self._captured:  # without graphs a pool is given back
                 self._pool = torch.cuda.graph_pool_handle()
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, pool=self._pool):
-                logits = memory.run(*shape.read(inputs), slots)
-                total = _totals(logits)
-            captured = _Captured(given, inputs, logits, total, graph, torch.cuda.Event())
+                passed = _passed(memory, shape, inputs, slots, True)
+            captured = _Captured(given, inputs, passed, graph, torch.cuda.Event())
         self._captured[key] = captured
         return captured
 
@@ -188,46 +218,62 @@ class StepGraphs:
 
 
 class _Shape(NamedTuple):
-    """Of a pass: rows, tokens of each, wanted logits. Tokens and wanted places are one array, and
-    so one copy."""
+    """Of a pass: rows, tokens of each, wanted logits, glances and their columns. All that is given
+    is one array, and so one copy."""
 
     rows: int
     length: int
     n_wanted: int
+    n_glances: int = 0
+    n_columns: int = 0
 
     def padding(self) -> Ints:
         """RETURNS (Ints): Tokens that nobody sees, and the first place again and again."""
-        given = np.zeros(7 * self.rows * self.length + self.n_wanted, dtype=np.int64)
-        self.fill(given, given[:0].reshape(7, 0, 0), given[:0])
-        return given
+        none = np.zeros(0, dtype=np.int64)
+        return self.filled(none.reshape(7, 0, 0), none, none, none)
 
-    def filled(self, tokens: Ints, wanted: Ints) -> Ints:
-        """RETURNS (Ints): Tokens [7, rows, length] or fewer, wanted places among these [n]."""
-        given = np.empty(7 * self.rows * self.length + self.n_wanted, dtype=np.int64)
-        self.fill(given, tokens, wanted)
-        return given
+    def filled(self, *given: Ints) -> Ints:
+        """RETURNS (Ints): Tokens [7, rows, length] or fewer, wanted places among these [n], places
+        of glances [places], their columns [columns]."""
+        size = 7 * self.rows * self.length + self.n_wanted + self.n_glances + self.n_columns
+        whole = np.empty(size, dtype=np.int64)
+        self.fill(whole, *given)
+        return whole
 
-    def fill(self, given: Ints, tokens: Ints, wanted: Ints) -> None:
+    def fill(self, whole: Ints, tokens: Ints, wanted: Ints, glances: Ints, columns: Ints) -> None:
         """Write them into an array; what it held is overwritten with padding."""
-        padded = given[: len(given) - self.n_wanted].reshape(7, self.rows, self.length)
+        n_tokens = 7 * self.rows * self.length
+        padded = whole[:n_tokens].reshape(7, self.rows, self.length)
         padded[:] = 0
         padded[1 + TREE] = PADDING
         padded[6] = BIN
         padded[:, : tokens.shape[1], : tokens.shape[2]] = tokens
-        places = given[len(given) - self.n_wanted :]
-        places[:] = 0
-        if len(wanted):
-            row, column = np.divmod(wanted, tokens.shape[2])
-            places[: len(wanted)] = row * self.length + column
+        behind = whole[n_tokens:]
+        behind[:] = 0
+        for start, places in ((0, wanted), (self.n_wanted, glances)):
+            if len(places):
+                row, column = np.divmod(places, tokens.shape[2])
+                behind[start : start + len(places)] = row * self.length + column
+        start = self.n_wanted + self.n_glances
+        behind[start : start + len(columns)] = columns
 
-    def read(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """RETURNS (tuple[torch.Tensor, torch.Tensor]): Tokens [7, rows, length], wanted [n]."""
-        tokens = inputs[: len(inputs) - self.n_wanted].view(7, self.rows, self.length)
-        return tokens, inputs[len(inputs) - self.n_wanted :]
+    def read(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, Glance | None]:
+        """RETURNS (tuple[torch.Tensor, torch.Tensor, Glance | None]): Tokens [7, rows, length],
+        wanted [n], and what else is wanted."""
+        n_tokens = 7 * self.rows * self.length
+        sizes = [n_tokens, self.n_wanted, self.n_glances, self.n_columns]
+        tokens, wanted, places, columns = inputs.split(sizes)
+        glance = Glance(places, columns) if self.n_glances else None
+        return tokens.view(7, self.rows, self.length), wanted, glance
 
 
-def _totals(logits: torch.Tensor) -> torch.Tensor | None:
-    return log_total(logits) if len(logits) <= TOTALS else None
+def _passed(
+    memory: RowMemory, shape: _Shape, inputs: torch.Tensor, used: int, totals: bool = False
+) -> Passed:
+    tokens, wanted, glance = shape.read(inputs)
+    logits = memory.run(tokens, wanted, used, glance)
+    total = log_total(logits) if totals and len(logits) <= TOTALS else None
+    return Passed(logits, total, None if glance is None else glance.found)
 
 
 def _rounded(number: int) -> int:

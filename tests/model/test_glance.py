@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from spacy_padellm.decoding.tree import make_tree_decoder
+from spacy_padellm.model import step_graphs
 from spacy_padellm.model.language_model import LanguageModel
 from spacy_padellm.model.prompt_rows import CachedRows
 from spacy_padellm.prompts import make_prompt
@@ -39,13 +40,28 @@ def test_an_output_layer_that_is_replaced_does_not_glance(tiny_network, toy_code
     assert not model.glances
 
 
-def both(model, builder, texts, labels, monkeypatch):
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request):
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device: a CPU captures nothing and runs no Triton kernels")
+    return request.param
+
+
+@pytest.fixture
+def tag_builder(toy_codec):
+    return TreeBuilder(toy_codec, make_prompt("en", None, tag_text=True))
+
+
+def both(model, builder, texts, labels, monkeypatch, graphs=False):
     """What is said with glances and without, and how many feeds had some."""
     feeds = []
     feed = CachedRows.feed
     monkeypatch.setattr(CachedRows, "feed", lambda rows, one: feeds.append(one) or feed(rows, one))
-    decoder = make_tree_decoder(max_count=5, max_mention_tokens=6)
-    glanced = decoder(model, builder, texts, labels)
+    decoder = make_tree_decoder(max_count=5, max_mention_tokens=6, graphs=graphs)
+    for _ in range(3 if graphs else 1):  # plain at first, then captured, then replayed
+        glanced = decoder(model, builder, texts, labels)
+    with torch.inference_mode():
+        assert (model.fused_layers() is not None) == model.fusing
     n = sum(one.glances is not None for one in feeds)
     monkeypatch.setattr(CachedRows, "glances", False)
     return glanced, decoder(model, builder, texts, labels), n
@@ -60,12 +76,41 @@ def assert_same(ones, others, tolerance):
             assert a.count_logprob == pytest.approx(b.count_logprob, abs=tolerance)
 
 
-@pytest.mark.parametrize("name", ["llama", "gpt2", "gptj"])
-def test_tags_are_read_alike(tiny_model, toy_codec, name, monkeypatch):
-    builder = TreeBuilder(toy_codec, make_prompt("en", None, tag_text=True))
-    glanced, whole, n = both(tiny_model(name), builder, TEXTS, LABELS, monkeypatch)
+@pytest.mark.parametrize("graphs", [False, True])
+@pytest.mark.parametrize(
+    ("name", "fuses"), [("llama", False), ("llama", True), ("gpt2", False), ("gptj", False)]
+)
+def test_tags_are_read_alike(
+    tiny_network, toy_codec, device, name, fuses, graphs, monkeypatch, tag_builder
+):
+    model = LanguageModel(tiny_network(name).to(device), toy_codec)
+    model.fuses = fuses
+    glanced, whole, n = both(model, tag_builder, TEXTS, LABELS, monkeypatch, graphs)
     assert n
     assert any(one.mentions for one in whole)
+    assert_same(glanced, whole, 1e-4)
+
+
+@pytest.mark.parametrize("fuses", [False, True])
+def test_replayed_passes_read_the_tags_of_what_they_are_given(
+    tiny_network, toy_codec, device, fuses, tag_builder
+):
+    model = LanguageModel(tiny_network("llama").to(device), toy_codec)
+    model.fuses = fuses
+    plain = make_tree_decoder(max_count=5, max_mention_tokens=6, graphs=False)
+    replayed = make_tree_decoder(max_count=5, max_mention_tokens=6, graphs=True)
+    # Texts of the same shape, and shorter ones that leave more padding.
+    for text in [*TEXTS[:2], *TEXTS[:2], "the old man in a hat", "a cat", "hat", "x"]:
+        found = replayed(model, tag_builder, [text], LABELS)
+        assert_same(found, plain(model, tag_builder, [text], LABELS), 1e-3)
+
+
+def test_large_passes_glance_too(tiny_network, toy_codec, monkeypatch, tag_builder):
+    monkeypatch.setattr(step_graphs, "MOST_TOKENS", 8)
+    model = LanguageModel(tiny_network("llama"), toy_codec)
+    model.fuses = False
+    glanced, whole, n = both(model, tag_builder, TEXTS, LABELS, monkeypatch, graphs=True)
+    assert n == 3
     assert_same(glanced, whole, 1e-4)
 
 
