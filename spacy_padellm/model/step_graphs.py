@@ -117,8 +117,10 @@ class StepGraphs:
             most = int(GPU_SHARE * total)
         while self._memories and self.n_bytes + n_slots * self._slot_bytes > most:
             gone, _ = self._memories.popitem(last=False)
-            for key in [key for key in self._captured if key[:2] == gone]:
-                del self._captured[key]
+            # Where memories push each other out by turns, no shape is worth a capture each time.
+            for key in [key for key in self._seen if key[:2] == gone]:
+                self._captured.pop(key, None)
+                del self._seen[key]
 
     @property
     def n_bytes(self) -> int:
@@ -177,7 +179,8 @@ class StepGraphs:
     def _capture(self, memory: RowMemory, key: tuple[int, ...], shape: _Shape) -> _Captured:
         slots = memory.shape[1]
         while len(self._captured) >= MOST_GRAPHS:
-            self._captured.popitem(last=False)
+            key_of_oldest, _ = self._captured.popitem(last=False)
+            del self._seen[key_of_oldest]
         device = self._model.device
         # Padding alone: what the memory holds stays as it is.
         given = torch.from_numpy(shape.padding())

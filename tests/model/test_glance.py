@@ -83,6 +83,8 @@ def assert_same(ones, others, tolerance):
 def test_tags_are_read_alike(
     tiny_network, toy_codec, device, name, fuses, graphs, monkeypatch, tag_builder
 ):
+    if (name, device) == ("gpt2", "cuda"):
+        pytest.skip("transformers' gpt2 takes no boolean mask on a GPU: its prompts get own rows")
     model = LanguageModel(tiny_network(name).to(device), toy_codec)
     model.fuses = fuses
     glanced, whole, n = both(model, tag_builder, TEXTS, LABELS, monkeypatch, graphs)

@@ -177,6 +177,18 @@ def test_few_graphs_and_memories_are_kept(model, toy_builder, monkeypatch, devic
     assert device == "cuda" or len(seen) > 1
 
 
+@pytest.mark.parametrize("most", [1, 10_000_000])
+def test_what_memories_push_out_by_turns_is_not_captured_each_time(model, monkeypatch, most):
+    monkeypatch.setattr(step_graphs, "MOST_BYTES", most)
+    monkeypatch.setattr(step_graphs, "GPU_SHARE", most / 1e13)
+    zero = [0]
+    for _ in range(4):
+        for n_rows in (1, 2):
+            feed = feed_of([(row, [10], Paths(*[zero] * 5)) for row in range(n_rows)])
+            CachedRows(model, n_rows, 8, graphs=True).feed(feed)
+    assert len(model.step_graphs) == (0 if most == 1 else 2)
+
+
 def test_nan_does_not_outlive_its_batch(model, toy_builder):
     """A memory is used again, and 0 * NaN is NaN."""
     expected = decode(model, toy_builder, graphs=True)
