@@ -124,6 +124,16 @@ def tiny_network(toy_tokenizer):
     return make
 
 
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request):
+    """A CPU, which has the shapes of captured passes alone, and a GPU."""
+    import torch
+
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device: a CPU captures no passes and runs no Triton kernels")
+    return request.param
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tiny_network, toy_codec):
     """A function that makes a probed LanguageModel around a tiny random network."""

@@ -227,8 +227,8 @@ class _Shape(NamedTuple):
     rows: int
     length: int
     n_wanted: int
-    n_glances: int = 0
-    n_columns: int = 0
+    n_glances: int
+    n_columns: int
 
     def padding(self) -> Ints:
         """RETURNS (Ints): Tokens that nobody sees, and the first place again and again."""

@@ -21,13 +21,6 @@ LABELS = ["a", "new"]
 LIKE_LLAMA = {"llama": {}, "qwen2": {}, "mistral": {"sliding_window": None}}
 
 
-@pytest.fixture(params=["cpu", "cuda"])
-def device(request):
-    if request.param == "cuda" and not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device: a CPU runs no Triton kernels")
-    return request.param
-
-
 def decode(model, builder, make, fuses, **options):
     model.fuses = fuses
     decoder = make(max_count=3, max_mention_tokens=6, **options)

@@ -40,13 +40,6 @@ def test_an_output_layer_that_is_replaced_does_not_glance(tiny_network, toy_code
     assert not model.glances
 
 
-@pytest.fixture(params=["cpu", "cuda"])
-def device(request):
-    if request.param == "cuda" and not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device: a CPU captures nothing and runs no Triton kernels")
-    return request.param
-
-
 @pytest.fixture
 def tag_builder(toy_codec):
     return TreeBuilder(toy_codec, make_prompt("en", None, tag_text=True))

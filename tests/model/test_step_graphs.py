@@ -24,13 +24,6 @@ MAKERS = {
 }
 
 
-@pytest.fixture(params=["cpu", "cuda"])
-def device(request):
-    if request.param == "cuda" and not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device: the CPU has no graphs, only their shapes")
-    return request.param
-
-
 @pytest.fixture
 def model(tiny_network, toy_codec, device):
     return LanguageModel(tiny_network("llama").to(device), toy_codec)
