@@ -20,7 +20,7 @@ PIPELINE := build/en_padellm
 PIPELINE_SOURCES := $(CONFIG) $(shell find assets/adapter spacy_padellm -type f -not -name '*.pyc' 2>/dev/null)
 
 # What depends on the version of transformers.
-TF5_TESTS := tests/model tests/decoding tests/test_tree.py
+TF5_TESTS := tests/engine tests/model tests/tokenization tests/decoding tests/prompts/test_tree.py
 
 export TOKENIZERS_PARALLELISM := false
 # Threads that wait by spinning make a busy machine many times slower.
@@ -53,6 +53,7 @@ check: $(VENV)/.installed-dev  ## lint, format and types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	.venv/bin/lint-imports
 
 format: $(VENV)/.installed-dev  ## put imports and layout right
 	$(PY) -m ruff check --fix .

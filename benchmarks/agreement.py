@@ -22,13 +22,13 @@ from wasabi import msg
 
 from spacy_padellm.decoding import counts
 from spacy_padellm.decoding.counts import number_chances
-from spacy_padellm.decoding.prediction import Prediction
-from spacy_padellm.decoding.tree import TreeDecoder
-from spacy_padellm.model.codec import one_line
-from spacy_padellm.model.model_settings import ModelSettings
+from spacy_padellm.decoding.tree_decoder import TreeDecoder
+from spacy_padellm.documents.occurrences import token_bounds
+from spacy_padellm.documents.prediction import Prediction
+from spacy_padellm.model.settings import ModelSettings
 from spacy_padellm.model.shim import CausalLMShim
-from spacy_padellm.occurrences import token_bounds
-from spacy_padellm.prompts import make_prompt
+from spacy_padellm.prompts.prompt import make_prompt
+from spacy_padellm.tokenization.codec import one_line
 
 SETS = ("conll03", "wnut17", "wikigold", "btc", "sec_filings")
 LABELS = ("person", "organisation", "location", "miscellaneous")

@@ -81,8 +81,8 @@ def child(pipeline: str, source: Path, output: Path, zones: bool = True) -> None
     import torch
     from spacy.language import Language
 
-    from spacy_padellm.bulk.job import Job
-    from spacy_padellm.bulk.run import annotate_files
+    from spacy_padellm.annotate.job import Job
+    from spacy_padellm.annotate.run import annotate_files
 
     torch.set_num_threads(1)
     if not zones:

@@ -21,7 +21,7 @@ from results import write_results
 from spacy.language import Language
 from wasabi import msg
 
-from spacy_padellm.component import PadellmNER
+from spacy_padellm.pipeline.component import PadellmNER
 
 ROOT = Path(__file__).parents[1]
 SETS = ("wikigold", "conll03")
@@ -98,7 +98,7 @@ def pipeline(tiny: bool) -> Language:
         from shapes import random_model
 
         from spacy_padellm.model.network import load_codec
-        from spacy_padellm.model.weights import resolve_weights
+        from spacy_padellm.weights.resolver import resolve_weights
 
         ner = nlp.get_pipe("padellm_ner")
         assert isinstance(ner, PadellmNER)

@@ -23,10 +23,10 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from wasabi import msg
 
-from spacy_padellm.component import PadellmNER
-from spacy_padellm.evaluation import evaluate, find_component
-from spacy_padellm.labels import ANNOTATED_LABELS
-from spacy_padellm.scoring import ner_score
+from spacy_padellm.evaluation.evaluation import evaluate, find_component
+from spacy_padellm.pipeline.component import PadellmNER
+from spacy_padellm.pipeline.scorer import ner_score
+from spacy_padellm.training.annotated_labels import ANNOTATED_LABELS
 
 SETS = ("conll03", "wnut17", "weibo")
 MEASURES = ("padellm_f", "padellm_p", "padellm_r", "ents_f", "ents_p", "ents_r", "not_in_text")

@@ -14,14 +14,14 @@ from wasabi import msg
 from spacy_padellm.decoding.augmented import make_autoregressive_aug_decoder
 from spacy_padellm.decoding.autoregressive import AutoregressiveDecoder
 from spacy_padellm.decoding.decoder import CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, Decoder, batches
-from spacy_padellm.decoding.prediction import Prediction
 from spacy_padellm.decoding.replicated import make_replicated_decoder
 from spacy_padellm.decoding.struct import make_autoregressive_struct_decoder
-from spacy_padellm.decoding.tree import make_tree_decoder
-from spacy_padellm.memory import is_out_of_memory
-from spacy_padellm.model.codec import one_line
-from spacy_padellm.tree import NO_TARGET, TRUNK, PromptTree
-from spacy_padellm.tree_builder import TreeBuilder
+from spacy_padellm.decoding.tree_decoder import make_tree_decoder
+from spacy_padellm.documents.prediction import Prediction
+from spacy_padellm.engine.memory import is_out_of_memory
+from spacy_padellm.prompts.tree import NO_TARGET, TRUNK, PromptTree
+from spacy_padellm.prompts.tree_builder import TreeBuilder
+from spacy_padellm.tokenization.codec import one_line
 
 FUSED = "fused"  # a lever of the model, not of its decoder
 # Every lever off; a decoder that has no such setting is without the lever anyway.

@@ -10,7 +10,7 @@ from spacy.tokens import Doc, DocBin
 from spacy.util import filter_spans
 from wasabi import msg
 
-from spacy_padellm.labels import ANNOTATED_LABELS
+from spacy_padellm.training.annotated_labels import ANNOTATED_LABELS
 
 ENGLISH = {"PER": "person", "LOC": "location", "ORG": "organisation", "MISC": "miscellaneous"}
 # What the model reads for a label, and the language of its prompts.

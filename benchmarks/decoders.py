@@ -21,9 +21,9 @@ from spacy.language import Language
 from wasabi import msg
 
 from spacy_padellm.decoding.decoder import Decoder
-from spacy_padellm.decoding.prediction import Prediction
 from spacy_padellm.decoding.replicated import make_replicated_decoder
-from spacy_padellm.decoding.tree import make_tree_decoder
+from spacy_padellm.decoding.tree_decoder import make_tree_decoder
+from spacy_padellm.documents.prediction import Prediction
 
 # Language of the tokens, and what the model reads for each label: words that the shipped adapter
 # knows or is near to. It was trained on no Chinese, so on weibo only the work is compared.

@@ -13,11 +13,12 @@ import spacy
 from corpora import read_lines, to_doc
 from wasabi import msg
 
-from spacy_padellm.gold import Gold, gold_of
-from spacy_padellm.model.codec import Codec
-from spacy_padellm.occurrences import token_bounds
-from spacy_padellm.prompts import Prompt, make_prompt
-from spacy_padellm.tree import Ints
+from spacy_padellm.documents.gold import Gold
+from spacy_padellm.documents.occurrences import token_bounds
+from spacy_padellm.prompts.prompt import Prompt, make_prompt
+from spacy_padellm.tokenization.arrays import Ints
+from spacy_padellm.tokenization.codec import Codec
+from spacy_padellm.training.gold_of import gold_of
 
 NAMED = ("person", "organisation", "location", "miscellaneous")
 WORDS_PER_MENTION = 2

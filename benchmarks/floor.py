@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from spacy_padellm.model.language_model import LanguageModel
+from spacy_padellm.engine.language_model import LanguageModel
 
 COPY_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}
 PRODUCT_SIZE = {"cpu": 1024, "cuda": 8192}

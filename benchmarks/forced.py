@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from spacy_padellm.model.codec import Codec
-from spacy_padellm.model.language_model import LanguageModel
-from spacy_padellm.model.prompt_rows import CachedRows, Feed, RecomputedRows
-from spacy_padellm.tree import COUNT, NO_TARGET, TRUNK, Ints, Paths, PromptTree
+from spacy_padellm.engine.language_model import LanguageModel
+from spacy_padellm.engine.prompt_rows import CachedRows, Feed, RecomputedRows
+from spacy_padellm.prompts.tree import COUNT, NO_TARGET, TRUNK, Paths, PromptTree
+from spacy_padellm.tokenization.arrays import Ints
+from spacy_padellm.tokenization.codec import Codec
 
 FORCED = 1e4  # far above any logit, and float16 still holds it
 POSITION_BITS, MENTION_BITS, LABEL_BITS = 20, 10, 10
@@ -132,11 +133,11 @@ class ForcedModel(LanguageModel):
 
     network (torch.nn.Module): A causal LM, random or trained.
     codec (Codec): Its tokenizer.
-    takes_paths (bool): As of `LanguageModel`.
+    supports_tree_mask (bool): As of `LanguageModel`.
     """
 
-    def __init__(self, network: Any, codec: Codec, takes_paths: bool = True):
-        super().__init__(network, codec, takes_paths)
+    def __init__(self, network: Any, codec: Codec, supports_tree_mask: bool = True):
+        super().__init__(network, codec, supports_tree_mask)
         self.script: Script | None = None
         self.work = Work()
         # On the device: a number from the host would wait for all that was launched before.
@@ -146,7 +147,7 @@ class ForcedModel(LanguageModel):
         self, n_rows: int, capacity: int, graphs: bool = False
     ) -> CachedRows | RecomputedRows:
         """RETURNS (CachedRows | RecomputedRows): As of `LanguageModel`; what is told is said."""
-        if self.takes_paths:
+        if self.supports_tree_mask:
             return _ForcedRows(self, n_rows, capacity, graphs)
         return super().start_rows(n_rows, capacity)
 

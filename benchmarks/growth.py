@@ -22,8 +22,8 @@ from results import write_results
 from shapes import NAMES, load_model
 from wasabi import msg
 
-from spacy_padellm.memory import is_out_of_memory
-from spacy_padellm.model.codec import Codec
+from spacy_padellm.engine.memory import is_out_of_memory
+from spacy_padellm.tokenization.codec import Codec
 
 SIZES = {
     "labels": "1,2,4,8,16,32,64",

@@ -23,20 +23,21 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from wasabi import msg
 
-from spacy_padellm.component import PadellmNER
 from spacy_padellm.decoding.constraint import Constraint
 from spacy_padellm.decoding.lattice import Lattice, Passage, lattices
-from spacy_padellm.decoding.prediction import Count, Prediction
-from spacy_padellm.decoding.tree import TreeDecoder
-from spacy_padellm.model.codec import one_line
-from spacy_padellm.model.language_model import ROW_TOKENS, LanguageModel
+from spacy_padellm.decoding.tree_decoder import TreeDecoder
+from spacy_padellm.documents.occurrences import token_bounds
+from spacy_padellm.documents.prediction import Count, Prediction
+from spacy_padellm.documents.spans import Mention
+from spacy_padellm.engine.language_model import ROW_TOKENS, LanguageModel
 from spacy_padellm.model.network import load_codec
-from spacy_padellm.model.token_bytes import TokenBytes
-from spacy_padellm.model.weights import resolve_weights
-from spacy_padellm.occurrences import token_bounds
-from spacy_padellm.spans import Mention
-from spacy_padellm.tree import PromptTree, pack
-from spacy_padellm.tree_builder import TreeBuilder
+from spacy_padellm.pipeline.component import PadellmNER
+from spacy_padellm.prompts.layout import pack
+from spacy_padellm.prompts.tree import PromptTree
+from spacy_padellm.prompts.tree_builder import TreeBuilder
+from spacy_padellm.tokenization.codec import one_line
+from spacy_padellm.tokenization.token_bytes import TokenBytes
+from spacy_padellm.weights.resolver import resolve_weights
 
 Gold = dict[str, Any]  # a line of a set's file
 UNCUT_TOKENS = 512  # no document of the sets has more, and gold answers are those of documents

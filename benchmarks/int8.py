@@ -19,7 +19,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from wasabi import msg
 
-from spacy_padellm.scoring import ner_score
+from spacy_padellm.pipeline.scorer import ner_score
 
 # conll03 was not trained on; its labels are those of wikigold
 SETS = {"wikigold": "wikigold", "conll03": "wikigold", "wnut17": "wnut17"}

@@ -26,8 +26,8 @@ from spacy.training.loop import train as train_loop
 from spacy.util import load_config
 from wasabi import msg
 
-from spacy_padellm.component import PadellmNER
-from spacy_padellm.scoring import ner_score
+from spacy_padellm.pipeline.component import PadellmNER
+from spacy_padellm.pipeline.scorer import ner_score
 
 HERE = Path(__file__).parent
 COMPONENT = "components.padellm_ner"
@@ -186,7 +186,7 @@ def configuration(
 
 def _without_vocab_file(base: str, place: Path) -> Path:
     """The base with a tokenizer class that has no `vocab_file`, which spacy-transformers opens."""
-    from spacy_padellm.model.weights import resolve_weights
+    from spacy_padellm.weights.resolver import resolve_weights
 
     shutil.copytree(resolve_weights(base).folder, place, copy_function=os.symlink)
     path = place / "tokenizer_config.json"
@@ -226,7 +226,7 @@ def score(nlp: Language, path: Path) -> dict[str, Any]:
         for eg, doc in zip(examples, found, strict=True):
             eg.predicted = doc
         return _plain(ner_score(examples))
-    from spacy_padellm.evaluation import evaluate
+    from spacy_padellm.evaluation.evaluation import evaluate
 
     component = nlp.get_pipe("padellm_ner")
     assert isinstance(component, PadellmNER)

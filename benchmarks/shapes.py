@@ -7,11 +7,11 @@ import torch
 from forced import ForcedModel
 from wasabi import msg
 
-from spacy_padellm.model.codec import Codec
-from spacy_padellm.model.model_settings import ModelSettings
 from spacy_padellm.model.network import load_codec
+from spacy_padellm.model.settings import ModelSettings
 from spacy_padellm.model.shim import CausalLMShim
-from spacy_padellm.model.weights import resolve_weights
+from spacy_padellm.tokenization.codec import Codec
+from spacy_padellm.weights.resolver import resolve_weights
 
 BASE = "smollm2-135m"
 ADAPTER = "adapter"  # names the default base with the shipped adapter
@@ -63,7 +63,7 @@ def load_model(name: str, device: str, adapter: Path = Path("assets/adapter")) -
         msg.fail(f"torch sees no device {device!r}", "Give --device cpu.", exits=1)
     if name == ADAPTER:
         model = CausalLMShim(ModelSettings(BASE, str(adapter), device)).for_decoding()
-        return ForcedModel(model.network, model.codec, model.takes_paths)
+        return ForcedModel(model.network, model.codec, model.supports_tree_mask)
     return random_model(name, load_codec(resolve_weights(BASE).folder), device)
 
 

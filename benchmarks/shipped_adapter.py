@@ -25,8 +25,8 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from wasabi import msg
 
-from spacy_padellm.labels import ANNOTATED_LABELS, answers_for
-from spacy_padellm.scoring import ner_score
+from spacy_padellm.pipeline.scorer import ner_score
+from spacy_padellm.training.annotated_labels import ANNOTATED_LABELS, answers_for
 
 # Labels of each set → ours. wnut17's creative works and products are only a part of what wikigold
 # calls MISC, and btc has no such label, so these two sets say nothing about "miscellaneous".

@@ -21,7 +21,7 @@ from shapes import NAMES
 from spacy.language import Language
 from wasabi import msg
 
-from spacy_padellm.component import PadellmNER
+from spacy_padellm.pipeline.component import PadellmNER
 
 COLUMNS = (
     ("docs/s", lambda one: f"{one['documents_per_s']:.2f}"),

@@ -13,18 +13,18 @@ import torch
 import typer
 from corpora import SETS, read_lines, to_doc
 from results import write_results
-from spacy.training import Example
 from thinc.api import Adam
 from wasabi import msg
 
-from spacy_padellm.component import PadellmNER
 from spacy_padellm.decoding.decoder import batches
-from spacy_padellm.model.graphs import GraphedLoss
+from spacy_padellm.decoding.parallel_prompts import parallel_prompts
 from spacy_padellm.model.loss import Loss
+from spacy_padellm.model.loss_graphs import GraphedLoss
 from spacy_padellm.model.optimizer import step, torch_optimizer
-from spacy_padellm.reformulate import reformulate
-from spacy_padellm.training import CPU_TOKENS, GPU_TOKENS
-from spacy_padellm.tree import PromptTree
+from spacy_padellm.pipeline.component import PadellmNER
+from spacy_padellm.prompts.tree import PromptTree
+from spacy_padellm.training.gold_of import gold_of, is_usable
+from spacy_padellm.training.gold_trees import CPU_TOKENS, GPU_TOKENS
 
 # Dense bfloat16 arithmetic in operations a second, from the makers' data sheets.
 PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
@@ -146,9 +146,9 @@ def read(
     ner = nlp.add_pipe("padellm_ner", config=config)
     assert isinstance(ner, PadellmNER)
     docs = [to_doc(record, nlp.vocab, lang) for record in records]
-    examples = [Example(nlp.make_doc(doc.text), doc) for doc in docs]
     ner.shim.load()
-    trees = reformulate(examples, labels, ner.shim.builder(ner.prompt))
+    golds = [gold_of(doc, labels) for doc in docs if is_usable(doc, labels)]
+    trees = parallel_prompts(ner.shim.builder(ner.prompt), golds)
     parts = [trees[i : i + batch_size] for i in range(0, len(trees), batch_size)]
     sequences = [[prompt for tree in part for prompt in tree.prompts()] for part in parts]
     return ner, {"trees": parts, "sequences": sequences}

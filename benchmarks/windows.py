@@ -20,9 +20,9 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from wasabi import msg
 
-from spacy_padellm.component import PadellmNER
-from spacy_padellm.scoring import ner_score
-from spacy_padellm.windows import Windows
+from spacy_padellm.documents.windows import Windows
+from spacy_padellm.pipeline.component import PadellmNER
+from spacy_padellm.pipeline.scorer import ner_score
 
 SETS = {
     "wikigold": shipped_adapter.LABELS["wikigold"],

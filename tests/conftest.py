@@ -85,7 +85,7 @@ def toy_tokenizer():
 
 @pytest.fixture(scope="session")
 def toy_codec(toy_tokenizer):
-    from spacy_padellm.model.codec import Codec
+    from spacy_padellm.tokenization.codec import Codec
 
     return Codec(toy_tokenizer)
 
@@ -98,7 +98,7 @@ def tiny_network(toy_tokenizer):
         import torch
         from transformers import AutoConfig, AutoModelForCausalLM
 
-        from spacy_padellm.model.attention import attention_implementation
+        from spacy_padellm.engine.attention import attention_implementation
 
         sizes = {
             "hidden_size": 32,
@@ -145,7 +145,7 @@ def tiny_model(tiny_network, toy_codec):
 @pytest.fixture(scope="session")
 def english():
     """The English prompt."""
-    from spacy_padellm.prompts import make_prompt
+    from spacy_padellm.prompts.prompt import make_prompt
 
     return make_prompt("en")
 
@@ -153,7 +153,7 @@ def english():
 @pytest.fixture(scope="session")
 def toy_builder(toy_codec, english):
     """Writes English prompts with the toy tokenizer."""
-    from spacy_padellm.tree_builder import TreeBuilder
+    from spacy_padellm.prompts.tree_builder import TreeBuilder
 
     return TreeBuilder(toy_codec, english)
 
@@ -161,7 +161,7 @@ def toy_builder(toy_codec, english):
 @pytest.fixture(scope="session")
 def real_model():
     """The default base with the shipped adapter, float32 on the CPU. Not to be changed."""
-    from spacy_padellm.model.model_settings import ModelSettings
+    from spacy_padellm.model.settings import ModelSettings
     from spacy_padellm.model.shim import CausalLMShim
 
     return CausalLMShim(ModelSettings("smollm2-135m", str(ADAPTER), "cpu", "float32")).load()
@@ -170,7 +170,7 @@ def real_model():
 @pytest.fixture(scope="session")
 def shipped_prompt():
     """The prompt that the shipped adapter was trained on."""
-    from spacy_padellm.prompts import make_prompt
+    from spacy_padellm.prompts.prompt import make_prompt
 
     return make_prompt("en", both_ways=True, tag_text=True)
 
@@ -178,7 +178,7 @@ def shipped_prompt():
 @pytest.fixture(scope="session")
 def real_builder(real_model, shipped_prompt):
     """Writes prompts for the shipped model."""
-    from spacy_padellm.tree_builder import TreeBuilder
+    from spacy_padellm.prompts.tree_builder import TreeBuilder
 
     return TreeBuilder(real_model.codec, shipped_prompt, real_model.max_positions)
 
@@ -186,7 +186,7 @@ def real_builder(real_model, shipped_prompt):
 @pytest.fixture(scope="session")
 def causal_builder(real_model, english):
     """Writes prompts whose text is read from left to right, as in a plain pass of the base."""
-    from spacy_padellm.tree_builder import TreeBuilder
+    from spacy_padellm.prompts.tree_builder import TreeBuilder
 
     return TreeBuilder(real_model.codec, english, real_model.max_positions)
 

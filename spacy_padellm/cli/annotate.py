@@ -12,7 +12,7 @@ from wasabi import msg
 from .options import CODE, GPU_ID
 
 if TYPE_CHECKING:
-    from ..bulk.run import Report
+    from ..annotate.run import Report
 
 FAILED_SOME = 3  # exit code of a run that finished, and listed documents that failed
 BATCH_SIZE = 128
@@ -60,8 +60,8 @@ def annotate_cli(
 
     Exit code 0: all is annotated. 3: finished, some documents failed. 1: not finished.
     """
-    from ..bulk.job import Job
-    from ..bulk.run import Report, Stopped, annotate_files
+    from ..annotate.job import Job
+    from ..annotate.run import Report, Stopped, annotate_files
 
     report = Report()
     try:

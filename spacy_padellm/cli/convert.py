@@ -9,7 +9,7 @@ from wasabi import msg
 from ..corpus.conversion import BadLine, Conversion, convert_source, doc_files, pass_docs
 from ..corpus.formats import AUTO, FORMATS, Source, find_format
 from ..corpus.shards import ShardWriter
-from ..model.progress import progress_bar
+from ..weights.progress import progress_bar
 
 SHOWN_BAD_LINES = 50
 

@@ -8,7 +8,7 @@ import typer
 from spacy.cli._util import import_code, parse_config_overrides, show_validation_error
 from wasabi import msg
 
-from ..model.progress import progress_bar
+from ..weights.progress import progress_bar
 
 if TYPE_CHECKING:
     from ..corpus.diagnosis import Diagnosis

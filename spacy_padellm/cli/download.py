@@ -3,7 +3,7 @@
 import typer
 from wasabi import msg
 
-from ..model.weights import DEFAULT_NAME, Weights, resolve_weights
+from ..weights.resolver import DEFAULT_NAME, Weights, resolve_weights
 
 
 def download_cli(

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import typer
 from wasabi import msg
 
-from ..report.numbers import percent
+from ..evaluation.report.numbers import percent
 from .options import BATCH_SIZE, CODE, COMPONENT, GPU_ID
 
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.training import Example
 
-    from ..component import PadellmNER
-    from ..evaluation import Evaluation
+    from ..evaluation.evaluation import Evaluation
+    from ..pipeline.component import PadellmNER
 
 
 def evaluate_cli(
@@ -36,7 +36,8 @@ def evaluate_cli(
     """Score a pipeline's padellm_ner component on gold documents.
 
     Scores by string and by position, counts, mentions without a place, calibration and speed, in
-    one run of the model. The keys of the JSON file are documented in spacy_padellm.evaluation.
+    one run of the model. The keys of the JSON file are documented in
+    spacy_padellm.evaluation.evaluation.
     """
     from spacy.cli._util import import_code
 
@@ -57,7 +58,7 @@ def evaluate_cli(
             srsly.write_json(output, evaluation.metrics)
             msg.good(f"Wrote the metrics to {output}")
         if html is not None:
-            from ..report.page import report_html
+            from ..evaluation.report.page import report_html
 
             page = report_html(evaluation, data=str(data))
             html.write_text(page, encoding="utf8", errors="backslashreplace")  # odd paths
@@ -84,8 +85,8 @@ def run(
     RAISES (OSError): No such pipeline, base or data.
     RAISES (ValueError): No gold documents, no such component or GPU, or a document too long.
     """
-    from ..evaluation import evaluate
-    from ..model.progress import progress_bar
+    from ..evaluation.evaluation import evaluate
+    from ..weights.progress import progress_bar
 
     nlp, ner, examples = load(pipeline, data, gpu_id, component)
     with progress_bar(len(examples), "docs", "Evaluating", progress=True) as bar:
@@ -104,7 +105,7 @@ def load(
     from thinc.api import require_gpu
     from thinc.compat import has_cupy
 
-    from ..evaluation import find_component
+    from ..evaluation.evaluation import find_component
 
     if not data.exists():
         raise FileNotFoundError(f"There is no {data}. Give a .spacy file or a folder of them.")
@@ -153,9 +154,9 @@ def read_examples(data: Path, nlp: Language) -> list[Example]:
 def print_metrics(metrics: dict[str, Any]) -> None:
     """Print the main metrics as tables.
 
-    metrics (dict[str, Any]): See `spacy_padellm.evaluation`.
+    metrics (dict[str, Any]): See `spacy_padellm.evaluation.evaluation`.
     """
-    from ..evaluation import LIMITS
+    from ..evaluation.evaluation import LIMITS
 
     counts, mentions = metrics["counts"], metrics["mentions"]
     spans = metrics["calibration"]["spans"]

@@ -11,7 +11,7 @@ from wasabi import msg
 if TYPE_CHECKING:
     from spacy.language import Language
 
-    from ..component import PadellmNER
+    from ..pipeline.component import PadellmNER
 
 FACTORY = "padellm_ner"
 
@@ -54,8 +54,8 @@ def merge(pipeline: str | Path, output: Path, dtype: str | None = None) -> list[
     """
     import spacy
 
-    from ..checkpoint import write_checkpoint
-    from ..model.model_settings import DTYPES
+    from ..model.settings import DTYPES
+    from ..training.checkpoint import write_checkpoint
 
     if dtype is not None and dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}.")

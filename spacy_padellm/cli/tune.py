@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import typer
 from wasabi import msg
 
-from ..report.numbers import percent
+from ..evaluation.report.numbers import percent
 from .evaluate import load
 from .options import BATCH_SIZE, CODE, COMPONENT, GPU_ID
 
 if TYPE_CHECKING:
-    from ..tuning import Trial
+    from ..evaluation.tuning import Trial
 
 
 class Measure(str, Enum):
@@ -46,8 +46,8 @@ def tune_cli(
     if output is not None and output.exists() and (not output.is_dir() or any(output.iterdir())):
         msg.fail(f"There is something at {output}", "Give a new or an empty folder.", exits=1)
     try:
-        from ..model.progress import progress_bar
-        from ..tuning import SLACKS, THRESHOLDS, apply, best, tune
+        from ..evaluation.tuning import SLACKS, THRESHOLDS, apply, best, tune
+        from ..weights.progress import progress_bar
 
         nlp, ner, examples = load(pipeline, data, gpu_id, component)
         total = len(examples) * len(SLACKS)
@@ -79,7 +79,7 @@ def print_trials(trials: list[Trial], found: Trial, measure: str) -> None:
     found (Trial): The best.
     measure (str): What is to be highest.
     """
-    from ..tuning import best
+    from ..evaluation.tuning import best
 
     rows = []
     measures = [f"{way}_{kind}" for way in ("padellm", "ents") for kind in "prf"]

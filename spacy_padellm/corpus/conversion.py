@@ -73,9 +73,9 @@ def convert_source(
     nlp (Language): Its tokenizer makes the tokens.
     shards (ShardWriter): Where to; entered by the caller.
     spans_key (str): Key of doc.spans for all mentions, the overlapping ones too.
-    pass_over (Callable[[str], None] | None): Told of each bad line, which is then left out; None
+    pass_over (Callable[[str], None] | None): Called with each bad line, which is left out; None
         stops at the first.
-    advance (Advance): Told how many bytes were read.
+    advance (Advance): Called with how many bytes were read.
     RETURNS (Conversion): What was done.
     RAISES (BadLine): A bad line, with its file, number and reason.
     RAISES (ValueError): A file that can't be read to its end, or that has no documents.
@@ -108,7 +108,7 @@ def pass_docs(
 
     path (Path): A .spacy file, or a folder of them.
     shards (ShardWriter): Where to; entered by the caller.
-    advance (Advance): Told how many bytes were read.
+    advance (Advance): Called with how many bytes were read.
     RETURNS (Conversion): What was done.
     RAISES (ValueError): A file that holds no Docs; no documents.
     """

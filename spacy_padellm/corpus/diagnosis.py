@@ -13,16 +13,17 @@ from spacy.training import Example
 from spacy.util import registry, resolve_dot_names
 from thinc.api import Config
 
-from ..component import PadellmNER
-from ..gold import gold_of, is_usable
-from ..labels import check_labels, labels_of
-from ..reformulate import parallel_prompts
-from ..training import CPU_TOKENS, GPU_TOKENS
-from ..windows import window_golds
+from ..decoding.parallel_prompts import parallel_prompts
+from ..documents.windows import window_golds
+from ..pipeline.component import PadellmNER
+from ..pipeline.labels import check_labels
+from ..training.annotated_labels import labels_of
+from ..training.gold_of import gold_of, is_usable
+from ..training.gold_trees import CPU_TOKENS, GPU_TOKENS
 from .batches import Batcher, Batches, Shape, Size, count_batches, estimate_memory
+from .model_spec import ModelSpec, without_weights
 from .statistics import CorpusStatistics
 from .tree_statistics import TreeStatistics
-from .unloaded import Unloaded, without_weights
 
 LABEL_EXAMPLES = 10_000  # as many as PadellmNER.initialize reads
 
@@ -164,7 +165,7 @@ def diagnose(
     ner (PadellmNER): The component.
     training (Training): What the config says of training.
     limit (int): Most documents of a corpus that are read; 0 reads all.
-    saw (Callable[[int], object]): Told of each document.
+    saw (Callable[[int], object]): Diagnostics of each document.
     RETURNS (Diagnosis): What was found.
     RAISES (ValueError, OSError): Corpora, base or tokenizer that can't be had.
     """
@@ -216,7 +217,7 @@ def _measure(
     example: Example,
     ner: PadellmNER,
     labels: list[str],
-    unloaded: Unloaded,
+    unloaded: ModelSpec,
     corpus: CorpusStatistics,
     trees: TreeStatistics,
 ) -> list[Size]:
@@ -237,7 +238,7 @@ def _measure(
 
 
 def _memory(shape: Shape, batches: Batches, ner: PadellmNER) -> dict[str, dict[str, int]]:
-    from ..model.language_model import ROW_TOKENS
+    from ..engine.language_model import ROW_TOKENS
 
     wide = ner.shim.settings.dtype == "float32"
     return {

@@ -10,7 +10,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.util import filter_spans
 
-from ..labels import ANNOTATED_LABELS
+from ..training.annotated_labels import ANNOTATED_LABELS
 from .record import BadRecord, Record
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..labels import check_labels
+from ..pipeline.labels import check_labels
 
 
 class BadRecord(ValueError):

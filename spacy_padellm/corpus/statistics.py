@@ -11,7 +11,7 @@ from typing import Any
 from spacy.tokens import Doc, SpanGroup
 from spacy.training import Example
 
-from ..gold import gold_of, is_usable
+from ..training.gold_of import gold_of, is_usable
 
 BLANK = "the text is blank"
 NOT_ANNOTATED = "tokens without entity annotation"

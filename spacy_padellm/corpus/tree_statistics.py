@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..gold import Gold
-from ..tree import PromptTree
-from ..tree_builder import TreeBuilder
-from ..windows import DocWindows, held_nowhere
+from ..documents.gold import Gold
+from ..documents.windows import DocWindows, held_nowhere
+from ..prompts.tree import PromptTree
+from ..prompts.tree_builder import TreeBuilder
 
 SHOWN = 5
 

@@ -7,10 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..gold import Gold
-from ..model.codec import Codec, one_line
-from ..tree_builder import TreeBuilder
-from .bounds import Bounds
+from ..documents.gold import Gold
+from ..prompts.tree_builder import TreeBuilder
+from ..tokenization.codec import Codec, one_line
+from .params import DecodingParams
 
 Range = tuple[int, int]  # characters, end exclusive
 
@@ -90,7 +90,7 @@ class AnswerForm(ABC):
         """RETURNS (Written): The answer of a gold document, for the form's labels."""
 
     @abstractmethod
-    def most_tokens(self, texts: Sequence[str], bounds: Bounds) -> list[int]:
+    def most_tokens(self, texts: Sequence[str], bounds: DecodingParams) -> list[int]:
         """RETURNS (list[int]): For each text, the tokens after which a line of its answer is
         stopped."""
 
@@ -99,7 +99,7 @@ class AnswerForm(ABC):
         """RETURNS (bool): Whether an answer that holds a line break is complete."""
 
     @abstractmethod
-    def is_full(self, answer: str, bounds: Bounds) -> bool:
+    def is_full(self, answer: str, bounds: DecodingParams) -> bool:
         """RETURNS (bool): Whether an answer that holds a line break says more mentions of a label
         than the bound."""
 

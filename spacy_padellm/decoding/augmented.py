@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..gold import Gold
-from ..model.codec import Codec, one_line
-from ..tree_builder import TreeBuilder
+from ..documents.gold import Gold
+from ..prompts.tree_builder import TreeBuilder
+from ..tokenization.codec import Codec, one_line
 from .answer_form import AnswerForm, Range, Reading, ReadMention, Written, label_names, one_of
 from .autoregressive import AutoregressiveDecoder
-from .bounds import Bounds
 from .decoder import decoder_factory
+from .params import DecodingParams
 
 UNFIT_NAME = re.compile(r"[<>]|^[/\\]")
 
@@ -68,7 +68,7 @@ class TagForm(AnswerForm):
         pieces.append(self._escape(text[at:]))
         return Written(tuple(piece for piece in pieces if piece), len(gold.spans) - len(spans))
 
-    def most_tokens(self, texts: Sequence[str], bounds: Bounds) -> list[int]:
+    def most_tokens(self, texts: Sequence[str], bounds: DecodingParams) -> list[int]:
         """RETURNS (list[int]): Those of the text, and of tags around each of its tokens."""
         tags = self.codec.encode_texts([f" <{name}></{name}>" for name in self.labels])
         n_tags = max(map(len, tags)) + 1
@@ -80,7 +80,7 @@ class TagForm(AnswerForm):
         """RETURNS (bool): True: the first line break is the end."""
         return True
 
-    def is_full(self, answer: str, bounds: Bounds) -> bool:
+    def is_full(self, answer: str, bounds: DecodingParams) -> bool:
         """RETURNS (bool): False: the text's length bounds its mentions."""
         return False
 

@@ -14,20 +14,20 @@ from itertools import chain
 import numpy as np
 import torch
 
-from ..gold import Gold
-from ..model.codec import Codec
-from ..model.language_model import LanguageModel
-from ..model.prompt_rows import Feed, Run, feed_of
-from ..spans import Mention
-from ..tree import COUNT, Paths, PromptTree
-from ..tree_builder import KnownIds, TreeBuilder
+from ..documents.gold import Gold
+from ..documents.prediction import Count, Prediction
+from ..documents.spans import Mention
+from ..engine.language_model import LanguageModel
+from ..engine.prompt_rows import Feed, Run, feed_of
+from ..prompts.tree import COUNT, Paths, PromptTree
+from ..prompts.tree_builder import KnownIds, TreeBuilder
+from ..tokenization.codec import Codec
 from .answer_form import AnswerForm
-from .bounds import Bounds
 from .decoder import Decoder
 from .lattice import Passage
 from .logits import check_finite, likeliest
-from .prediction import Count, Prediction
-from .spoken import Spoken
+from .params import DecodingParams
+from .token_alignment import TokenAlignment
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class AutoregressiveDecoder(Decoder):
         builder: TreeBuilder,
         trees: Sequence[PromptTree],
         passages: Sequence[Passage],
-        bounds: Bounds,
+        bounds: DecodingParams,
     ) -> list[Prediction]:
         """RETURNS (list[Prediction]): One a tree, all of them decoded together."""
         form = self.form(builder, trees[0].labels)
@@ -143,7 +143,7 @@ class AutoregressiveDecoder(Decoder):
         form: AnswerForm,
         trees: Sequence[PromptTree],
         most_tokens: Sequence[int],
-        bounds: Bounds,
+        bounds: DecodingParams,
     ) -> list[Answer]:
         """Let the model answer questions.
 
@@ -151,7 +151,7 @@ class AutoregressiveDecoder(Decoder):
         form (AnswerForm): The form of the answers; says where one ends.
         trees (Sequence[PromptTree]): The questions, at least one.
         most_tokens (Sequence[int]): For each, the tokens after which a line is stopped.
-        bounds (Bounds): Where answers stop.
+        bounds (DecodingParams): Where answers stop.
         RETURNS (list[Answer]): One a tree.
         """
         answers = [
@@ -176,9 +176,9 @@ class AutoregressiveDecoder(Decoder):
             logits = rows.feed(_next_tokens(live, row))
 
     def _prediction(
-        self, form: AnswerForm, answer: Answer, text: str, bounds: Bounds
+        self, form: AnswerForm, answer: Answer, text: str, bounds: DecodingParams
     ) -> Prediction:
-        spoken = Spoken(form.codec, answer.ids)
+        spoken = TokenAlignment(form.codec, answer.ids)
         reading = form.read(spoken.text, text, ended=answer.ended)
         numbers = Counter(one.label for one in reading.mentions)
         mentions: dict[str, list[Mention]] = {label: [] for label in form.names}
@@ -216,7 +216,7 @@ class AutoregressiveDecoder(Decoder):
 class _Listener:
     """Lets answers take their likeliest tokens, and closes those that have ended."""
 
-    def __init__(self, codec: Codec, form: AnswerForm, bounds: Bounds):
+    def __init__(self, codec: Codec, form: AnswerForm, bounds: DecodingParams):
         self._codec = codec
         self._form = form
         self._bounds = bounds
@@ -237,7 +237,7 @@ class _Listener:
         answer.n_line_tokens += 1
         if self._breaks_line(token):
             answer.n_line_tokens = 0
-            said = Spoken(self._codec, answer.ids).text
+            said = TokenAlignment(self._codec, answer.ids).text
             if self._form.has_ended(said):
                 answer.close(ended=True)
                 return

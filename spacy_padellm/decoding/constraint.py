@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import pad
 
-from ..model.transfer import on_device
-from ..tree import ABSENT, Ints
+from ..engine.transfer import on_device
+from ..prompts.tree import ABSENT
+from ..tokenization.arrays import Ints
 from .lattice import AFTER, FAR, START, Lattice
 from .logits import Logits, check_finite
 from .mentions import NOTHING

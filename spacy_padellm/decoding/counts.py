@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model.codec import Codec
-from ..model.pieces import Pieces
-from ..model.transfer import on_device
-from ..tree import COUNT, TRUNK, Ints, PromptTree
-from .bounds import Bounds
+from ..documents.prediction import Count
+from ..engine.token_runs import Pieces
+from ..engine.transfer import on_device
+from ..prompts.tree import COUNT, TRUNK, PromptTree
+from ..tokenization.arrays import Ints
+from ..tokenization.codec import Codec
 from .logits import Logits, check_finite
-from .prediction import Count
+from .params import DecodingParams
 
 Floats = NDArray[np.float32]
 LEAST = np.float32(1e-30)
@@ -57,7 +58,7 @@ class CountBranches:
         """RETURNS (Ints): The numbers that have not ended."""
         return np.flatnonzero(self.is_open)
 
-    def take(self, which: Ints, logits: Logits, codec: Codec, bounds: Bounds) -> None:
+    def take(self, which: Ints, logits: Logits, codec: Codec, bounds: DecodingParams) -> None:
         """Let branches take their likeliest digit or, after a digit, the end of the number.
 
         Only digits and the end can be said: whatever the model, a count is a number.
@@ -65,7 +66,7 @@ class CountBranches:
         which (Ints): Open branches.
         logits (Logits): After each of them [branches].
         codec (Codec): For the ids of digits and end.
-        bounds (Bounds): Where numbers stop.
+        bounds (DecodingParams): Where numbers stop.
         """
         if not len(which):
             return
@@ -83,7 +84,9 @@ class CountBranches:
         check_finite(chosen)
         self.say(which, symbol, chosen, bounds)
 
-    def say(self, which: Ints, symbol: Ints, logprob: NDArray[np.floating], bounds: Bounds) -> None:
+    def say(
+        self, which: Ints, symbol: Ints, logprob: NDArray[np.floating], bounds: DecodingParams
+    ) -> None:
         """Let branches say a digit (0-9) or the end of the number (10), of given probability."""
         over = (symbol != END) & (self.number[which] > bounds.max_count)
         stopped, which = which[over], which[~over]
@@ -115,7 +118,7 @@ class CountBranches:
         label = self.label[which]
         return Pieces(row, tree, label, np.full(len(tree), COUNT), position, ids[:, None])
 
-    def heads(self, which: Ints, bounds: Bounds) -> tuple[Ints, Ints]:
+    def heads(self, which: Ints, bounds: DecodingParams) -> tuple[Ints, Ints]:
         """RETURNS (tuple[Ints, Ints]): The mentions that numbers ask for: the number of each, and
         its index, from 1 [mentions]."""
         asked = np.minimum(self.number[which], bounds.max_count)
@@ -147,14 +150,14 @@ def symbols_of(codec: Codec) -> Ints:
     return np.array([*codec.digit_ids, codec.end_id])
 
 
-def number_chances(logprobs: Floats, evidence: Floats, bounds: Bounds) -> Floats:
+def number_chances(logprobs: Floats, evidence: Floats, bounds: DecodingParams) -> Floats:
     """How likely each number is, by the model and the text's tags.
 
     A first digit stands for its number: larger numbers that begin with it count as it does.
 
     logprobs (NDArray[np.float32]): The model's [branches, 10].
     evidence (NDArray[np.float32]): By the text's tags [branches, 10], NaN where there is none.
-    bounds (Bounds): The tags' weight.
+    bounds (DecodingParams): The tags' weight.
     RETURNS (NDArray[np.float32]): [branches, 10], their sum is 1.
     """
     logprobs = np.log(_softmax(logprobs).clip(LEAST))
@@ -170,11 +173,11 @@ def at_least(chances: Floats) -> Floats:
     return found.clip(LEAST, 1.0)
 
 
-def first_digits(chances: Floats, bounds: Bounds) -> Ints:
+def first_digits(chances: Floats, bounds: DecodingParams) -> Ints:
     """The likeliest number, or the largest whose P(count >= number) is above the slack.
 
     chances (NDArray[np.float32]): Of 0 to 9 [branches, 10].
-    bounds (Bounds): The slack.
+    bounds (DecodingParams): The slack.
     RETURNS (Ints): [branches].
     """
     if bounds.count_slack is None:

@@ -8,16 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ..gold import Gold
-from ..memory import is_out_of_memory
-from ..model.language_model import LanguageModel
-from ..reformulate import parallel_prompts
-from ..tree import Ints, PromptTree
-from ..tree_builder import KnownIds, TreeBuilder
-from .bounds import Bounds
+from ..documents.gold import Gold
+from ..documents.prediction import Count, Prediction
+from ..engine.language_model import LanguageModel
+from ..engine.memory import is_out_of_memory
+from ..prompts.tree import PromptTree
+from ..prompts.tree_builder import KnownIds, TreeBuilder
+from ..tokenization.arrays import Ints
 from .lattice import Passage
 from .logits import NotFiniteError
-from .prediction import Count, Prediction
+from .parallel_prompts import parallel_prompts
+from .params import DecodingParams
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ class Decoder(ABC):
         on_cpu = model.device.type == "cpu"
         budget = self.batch_tokens or (CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS)
         pass_tokens = CPU_PASS_TOKENS if on_cpu else GPU_PASS_TOKENS
-        bounds = Bounds(
+        bounds = DecodingParams(
             self.max_count,
             self.max_mention_tokens,
             model.max_positions,
@@ -219,7 +220,7 @@ class Decoder(ABC):
         builder: TreeBuilder,
         trees: Sequence[PromptTree],
         passages: Sequence[Passage],
-        bounds: Bounds,
+        bounds: DecodingParams,
     ) -> list[Prediction]:
         """RETURNS (list[Prediction]): One a tree, all of them decoded together."""
 

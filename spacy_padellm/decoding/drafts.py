@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..model.token_bytes import TokenBytes
-from ..tree import ABSENT, Ints
+from ..prompts.tree import ABSENT
+from ..tokenization.arrays import Ints
+from ..tokenization.token_bytes import TokenBytes
 from .lattice import Lattice
 
 

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..tree import ABSENT, Ints
+from ..prompts.tree import ABSENT
+from ..tokenization.arrays import Ints
 from .constraint import Chosen
 from .lattice import START, Lattice
 from .logits import HostLogits, Logits, check_finite

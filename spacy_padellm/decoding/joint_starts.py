@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..tree import Ints
+from ..tokenization.arrays import Ints
 
 Floats = NDArray[np.float64]
 LEAST = -1e30  # what a model calls impossible can be chosen where nothing else is left
@@ -86,6 +86,6 @@ class Openings:
             for edges, here, start, end in zip(same, places, first, reversed(last), strict=True)
         ]
 
-    def log_total_of(self, logprobs: Floats) -> Floats:
+    def logsumexp_of(self, logprobs: Floats) -> Floats:
         """RETURNS (Floats): Log of the probability of all tokens, each counted once [mentions]."""
         return np.logaddexp.reduce(logprobs[:, self._once], axis=1)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model.token_bytes import BREAK, TokenBytes
-from ..tree import Ints
+from ..tokenization.arrays import Ints
+from ..tokenization.token_bytes import BREAK, TokenBytes
 
 START = -1  # node before the first token: of its own, so that no mention is empty
 AFTER = -2  # node after what the tokenizer puts before each text, where that is a token of its own

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..model.log_total import in_float32, log_total
-from ..model.transfer import on_device
+from ..engine.logsumexp import in_float32, logsumexp
+from ..engine.transfer import on_device
 
 
 class NotFiniteError(ValueError):
@@ -63,7 +63,7 @@ class Logits:
         """RETURNS (torch.Tensor): Log of the sum of the exponentials of each row, float32
         [rows]."""
         if self._total is None:
-            self._total = log_total(self.values)
+            self._total = logsumexp(self.values)
         return self._total
 
     def at(self, rows: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
@@ -101,7 +101,7 @@ class HostLogits:
         return values[tokens] if self.column is None else values[self.column[tokens]]
 
 
-class Narrowing:
+class TokenSubset:
     """Brings what is read off few logits to the host, in one copy.
 
     tokens (NDArray): Token ids that can be asked for.
@@ -117,7 +117,7 @@ class Narrowing:
 
     def __call__(self, logits: torch.Tensor, total: torch.Tensor | None) -> Logits:
         """RETURNS (Logits): On the host."""
-        total = log_total(logits) if total is None else total
+        total = logsumexp(logits) if total is None else total
         found = torch.cat([logits[:, self._tokens].float(), total[:, None]], 1).cpu()
         return Logits(found[:, :-1], found[:, -1], self._column)
 

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model.codec import Codec
-from ..model.pieces import Pieces
-from ..spans import Mention
-from ..tree import Ints, PromptTree
-from .bounds import Bounds
+from ..documents.spans import Mention
+from ..engine.token_runs import Pieces
+from ..prompts.tree import PromptTree
+from ..tokenization.arrays import Ints
+from ..tokenization.codec import Codec
 from .logits import check_finite
+from .params import DecodingParams
 
 NOTHING = -1  # said where the text allows no token
 
@@ -21,7 +22,7 @@ NOTHING = -1  # said where the text allows no token
 class MentionBranches:
     """The mention branches of a batch: arrays of one item a mention.
 
-    bounds (Bounds): Where mentions stop.
+    bounds (DecodingParams): Where mentions stop.
     ends (Sequence[int]): Tokens that end a mention.
 
     tree, label, index (Ints): Tree, label path and mention path of each [mentions].
@@ -36,7 +37,7 @@ class MentionBranches:
     texts (dict[int, str]): What was said, where it was read off the text.
     """
 
-    def __init__(self, bounds: Bounds, ends: Sequence[int]):
+    def __init__(self, bounds: DecodingParams, ends: Sequence[int]):
         self._bounds = bounds
         self._ends = np.array(sorted(set(ends)))
         self.tree = self.label = self.index = np.zeros(0, dtype=np.int64)
@@ -137,7 +138,7 @@ class MentionBranches:
         if self._bounds.max_positions is not None:
             self.is_open[which] = self.position[which] < self._bounds.max_positions
 
-    def stop_rambling(self, trees: Sequence[PromptTree]) -> None:
+    def cap_total_length(self, trees: Sequence[PromptTree]) -> None:
         """Stop the mentions of a label that together have said more than the text could hold.
 
         Mentions are strings of the text, so those of one label come to about the text's length at

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..model.language_model import LanguageModel
-from ..model.pieces import Pieces, feed_of_pieces
-from ..model.prompt_rows import Run, feed_of
-from ..tree import COUNT, TRUNK, Ints, Paths, PromptTree
-from ..tree_builder import TreeBuilder
-from .bounds import Bounds
+from ..documents.prediction import Prediction
+from ..engine.language_model import LanguageModel
+from ..engine.prompt_rows import Run, feed_of
+from ..engine.token_runs import Pieces, feed_of_pieces
+from ..prompts.tree import COUNT, TRUNK, Paths, PromptTree
+from ..prompts.tree_builder import TreeBuilder
+from ..tokenization.arrays import Ints
 from .counts import CountBranches
 from .decoder import Decoder, decoder_factory
 from .lattice import Passage
 from .logits import Logits
-from .prediction import Prediction
-from .speaker import Speaker
+from .mention_decoder import MentionDecoder
+from .params import DecodingParams
 from .tag_counts import say_first_digits
 
 
@@ -37,7 +38,7 @@ class ReplicatedDecoder(Decoder):
         builder: TreeBuilder,
         trees: Sequence[PromptTree],
         passages: Sequence[Passage],
-        bounds: Bounds,
+        bounds: DecodingParams,
     ) -> list[Prediction]:
         """RETURNS (list[Prediction]): One a tree, all of them decoded together."""
         counts = CountBranches(trees)
@@ -62,7 +63,7 @@ class ReplicatedDecoder(Decoder):
             feed, _ = feed_of_pieces([digits])
             counts.take(going_on, Logits(rows.feed(feed), rows.total), model.codec, bounds)
 
-        speaker = Speaker(trees, passages, builder, bounds, model.device)
+        speaker = MentionDecoder(trees, passages, builder, bounds, model.device)
         of, index = counts.heads(everyone, bounds)
         if len(of):
             self._say_mentions(model, builder, speaker, counts, prompts, of, index, bounds)
@@ -75,12 +76,12 @@ class ReplicatedDecoder(Decoder):
         self,
         model: LanguageModel,
         builder: TreeBuilder,
-        speaker: Speaker,
+        speaker: MentionDecoder,
         counts: CountBranches,
         prompts: Sequence[PromptTree],
         of: Ints,
         index: Ints,
-        bounds: Bounds,
+        bounds: DecodingParams,
     ) -> None:
         runs: list[Run] = []
         for row, (count, k) in enumerate(zip(of.tolist(), index.tolist(), strict=True)):

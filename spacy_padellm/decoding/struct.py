@@ -6,13 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..gold import Gold
-from ..model.codec import Codec, one_line
-from ..tree_builder import TreeBuilder
+from ..documents.gold import Gold
+from ..prompts.tree_builder import TreeBuilder
+from ..tokenization.codec import Codec, one_line
 from .answer_form import AnswerForm, Reading, ReadMention, Written, label_names, one_of
 from .autoregressive import AutoregressiveDecoder
-from .bounds import Bounds
 from .decoder import decoder_factory
+from .params import DecodingParams
 
 SEPARATOR = ":"
 
@@ -51,7 +51,7 @@ class ListForm(AnswerForm):
                 n_lost += 1
         return Written(tuple(pieces), n_lost)
 
-    def most_tokens(self, texts: Sequence[str], bounds: Bounds) -> list[int]:
+    def most_tokens(self, texts: Sequence[str], bounds: DecodingParams) -> list[int]:
         """RETURNS (list[int]): Those of the longest name, and of the longest mention with a
         space."""
         heads = self.codec.encode_texts([name + SEPARATOR for name in self.labels])
@@ -61,7 +61,7 @@ class ListForm(AnswerForm):
         """RETURNS (bool): Whether there is an empty line."""
         return answer.startswith("\n") or "\n\n" in answer
 
-    def is_full(self, answer: str, bounds: Bounds) -> bool:
+    def is_full(self, answer: str, bounds: DecodingParams) -> bool:
         """RETURNS (bool): Whether a label has more mentions than the bound; lines that are none
         count together."""
         lines = [self._line.fullmatch(line) for _, line in _lines(answer.rpartition("\n")[0])]

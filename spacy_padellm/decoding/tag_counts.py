@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..model.prompt_rows import PromptRows, Run, feed_of
-from ..tree import Ints
-from ..tree_builder import TreeBuilder
-from .bounds import Bounds
+from ..engine.prompt_rows import PromptRows, Run, feed_of
+from ..prompts.tree_builder import TreeBuilder
+from ..tokenization.arrays import Ints
 from .counts import CountBranches, symbols_of
-from .logits import Logits, Narrowing
+from .logits import Logits, TokenSubset
+from .params import DecodingParams
 
 DIGITS = 10
 Floats = NDArray[np.float32]
@@ -28,8 +28,8 @@ def say_first_digits(
     texts: Sequence[Ints],
     builder: TreeBuilder,
     labels: Sequence[str],
-    bounds: Bounds,
-    narrow: Narrowing | None = None,
+    bounds: DecodingParams,
+    narrow: TokenSubset | None = None,
     meanwhile: Callable[[], object] | None = None,
 ) -> list[Floats] | None:
     """Feed the prompts and let each count branch take its first digit, with the text's tags in it.
@@ -41,8 +41,8 @@ def say_first_digits(
     texts (Sequence[Ints]): For each tree the indices of its text's tokens in the joined runs.
     builder (TreeBuilder): Knows the tags' tokens.
     labels (Sequence[str]): The labels asked for.
-    bounds (Bounds): Where numbers stop, how they are chosen.
-    narrow (Narrowing | None): Brings logits to the host, where they are few.
+    bounds (DecodingParams): Where numbers stop, how they are chosen.
+    narrow (TokenSubset | None): Brings logits to the host, where they are few.
     meanwhile (Callable[[], object] | None): What is to be done while the device is at work.
     RETURNS (list[NDArray[np.float32]] | None): For each tree, how likely a mention of a label
         begins in each token of its text [tokens, labels]; None where the tags are not asked.

@@ -9,8 +9,8 @@ from typing import Any
 
 import srsly
 
-from .identity import sha256_of_file
-from .weights import Weights
+from ..weights.identity import sha256_of_file
+from ..weights.resolver import Weights
 
 BASE_FILE = "base.json"  # beside the adapter: name and sha256 of the base it was trained on
 ADAPTER_SHA256 = "adapter_sha256"  # in that file: of the adapter's own weights

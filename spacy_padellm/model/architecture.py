@@ -9,9 +9,9 @@ from typing import Any, cast
 from thinc.api import Model, NumpyOps, torch2xp, xp2torch
 from thinc.types import Floats1d
 
-from ..tree import PromptTree
+from ..prompts.tree import PromptTree
 from .adapter import check_adapter_setting
-from .model_settings import DTYPES, QUANTIZE, SAVES, ModelSettings
+from .settings import DTYPES, QUANTIZE, SAVES, ModelSettings
 from .shim import CausalLMShim
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from ..tree import PromptTree
-from .language_model import LanguageModel
+from ..engine.language_model import LanguageModel
+from ..prompts.tree import PromptTree
 
 Backprop = Callable[[torch.Tensor], None]
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from .attention import attention_implementation
-from .codec import Codec
-from .language_model import LanguageModel
-from .probe import probe
+from ..engine.attention import attention_implementation
+from ..engine.language_model import LanguageModel
+from ..engine.probe import probe
+from ..tokenization.codec import Codec
 
 
 def load_network(folder: Path, device: str | torch.device, dtype: torch.dtype) -> Any:
@@ -77,7 +77,7 @@ def language_model(network: Any, codec: Codec) -> LanguageModel:
     model = LanguageModel(network, codec)
     reason = probe(model)
     if reason is not None:
-        model.takes_paths = False
+        model.supports_tree_mask = False
         warnings.warn(
             f"Base model {model.config.model_type!r} can't read prompt trees: {reason}. Each "
             "prompt gets a row of its own instead: the same answers, slower.",

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 from thinc.api import Optimizer, Shim
 
-from ..prompts import Prompt
-from ..tree import PromptTree
-from .model_settings import ModelSettings
+from ..prompts.prompt import Prompt
+from ..prompts.tree import PromptTree
+from .settings import ModelSettings
 
 if TYPE_CHECKING:
-    from ..tree_builder import TreeBuilder
-    from .language_model import LanguageModel
+    from ..engine.language_model import LanguageModel
+    from ..prompts.tree_builder import TreeBuilder
+    from ..weights.resolver import Weights
     from .loss import Loss
-    from .saved import SavedModel
-    from .weights import Weights
+    from .serialization import SavedModel
 
 
 class CausalLMShim(Shim):
@@ -64,7 +64,7 @@ class CausalLMShim(Shim):
 
         RETURNS (LanguageModel): The model, the same one each time.
         """
-        from .saved import has_adapter
+        from .serialization import has_adapter
 
         model = self.load()
         with self._lock:
@@ -75,7 +75,7 @@ class CausalLMShim(Shim):
 
     def _unfold(self) -> None:
         """Load again what was folded: taken back by arithmetic, the base would be another one."""
-        from .saved import SavedModel
+        from .serialization import SavedModel
 
         if self._folded and self._model is not None and self._weights is not None:
             self._take(SavedModel.of(self._model, self._weights))
@@ -83,11 +83,11 @@ class CausalLMShim(Shim):
     def _load(self) -> LanguageModel:
         import torch
 
+        from ..weights.resolver import resolve_weights
         from .adapter import check_adapter_folder, check_base, load_adapter, new_adapter, read_base
         from .device import check_process, checked_device, one_thread_in_forks, spacy_device
         from .network import language_model, load_codec, load_network
-        from .quantized import check_device
-        from .weights import resolve_weights
+        from .quantization import check_device
 
         one_thread_in_forks()
         device = checked_device(self.settings.device or spacy_device())
@@ -119,8 +119,8 @@ class CausalLMShim(Shim):
         return model
 
     def _quantize(self, model: LanguageModel, weights: Weights) -> None:
-        from .quantized import quantize_model
-        from .saved import SavedModel, has_adapter
+        from .quantization import quantize_model
+        from .serialization import SavedModel, has_adapter
 
         if has_adapter(model):  # folded in and rounded it can't be saved any more
             self._saved = SavedModel.of(model, weights)
@@ -128,7 +128,7 @@ class CausalLMShim(Shim):
 
     def builder(self, prompt: Prompt) -> TreeBuilder:
         """RETURNS (TreeBuilder): What writes these prompts; the same one for the same words."""
-        from ..tree_builder import TreeBuilder
+        from ..prompts.tree_builder import TreeBuilder
 
         model = self.load()
         with self._lock:  # a builder's first steps change how the tokenizer reads
@@ -163,7 +163,7 @@ class CausalLMShim(Shim):
         return self._loss.value(trees), _no_gradients
 
     def _prepare_training(self, model: LanguageModel) -> None:
-        from .saved import has_adapter
+        from .serialization import has_adapter
 
         if has_adapter(model) or self._trained_whole:
             return
@@ -171,11 +171,11 @@ class CausalLMShim(Shim):
         self._trained_whole, self._loss = True, None
 
     def _make_loss(self, model: LanguageModel) -> Loss:
-        from .graphs import GraphedLoss
         from .loss import Loss
+        from .loss_graphs import GraphedLoss
 
         half = model.device.type != "cpu" and self.settings.dtype != "float32"
-        if model.device.type == "cuda" and model.takes_paths:
+        if model.device.type == "cuda" and model.supports_tree_mask:
             return GraphedLoss(model, half, self.settings.compile)
         return Loss(model, half)
 
@@ -208,7 +208,7 @@ class CausalLMShim(Shim):
 
         RAISES (ValueError): All weights were trained: these only go to disk.
         """
-        from .saved import SavedModel
+        from .serialization import SavedModel
 
         if self._trained_whole:
             raise ValueError(
@@ -234,7 +234,7 @@ class CausalLMShim(Shim):
 
         path (str | Path): A folder; made if it is not there.
         """
-        from .saved import save_whole
+        from .serialization import save_whole
 
         from_whole = self._saved is not None and self._saved.folder is not None
         if self._trained_whole or (self.settings.save == "whole" and not from_whole):
@@ -249,7 +249,7 @@ class CausalLMShim(Shim):
         path (str | Path): The folder.
         RETURNS (CausalLMShim): This shim.
         """
-        from .saved import SavedModel
+        from .serialization import SavedModel
 
         return self._take(SavedModel.from_folder(Path(path)))
 
@@ -259,7 +259,7 @@ class CausalLMShim(Shim):
 
     def from_bytes(self, data: bytes) -> CausalLMShim:
         """RETURNS (CausalLMShim): This shim, with what `to_bytes` wrote."""
-        from .saved import SavedModel
+        from .serialization import SavedModel
 
         return self._take(SavedModel.from_bytes(data))
 
@@ -292,7 +292,7 @@ class CausalLMShim(Shim):
         if self._model is not None:
             device = device_type if device_type in ("cpu", "mps") else f"cuda:{device_id}"
             if self.settings.quantize is not None:
-                from .quantized import check_device
+                from .quantization import check_device
 
                 check_device(device)
             self._model.network.to(device)

@@ -7,14 +7,14 @@ import sys
 import time
 
 import pytest
-from bulk_files import CODE, contents, errors, records, write_jsonl
-from pipelines import TEXTS
 from spacy.cli._util import app as spacy_app
+from support.annotate_files import CODE, contents, errors, records, write_jsonl
+from support.pipelines import TEXTS
 from typer.testing import CliRunner
 
 import spacy_padellm.cli  # noqa: F401  # adds its commands to spaCy's
 
-pytest_plugins = ["pipeline_fixtures", "bulk_fixtures"]
+pytest_plugins = ["support.pipeline_fixtures", "support.annotate_fixtures"]
 SLOW = [f"SLOW {i}" for i in range(400)]
 
 

@@ -4,13 +4,13 @@ import sys
 
 import pytest
 import spacy
-from pipelines import found
 from spacy.tokens import DocBin
 from spacy.training import Corpus
+from support.gold_trees import gold_trees
+from support.pipelines import found
 from typer.testing import CliRunner
 
 from spacy_padellm.cli import app
-from spacy_padellm.reformulate import reformulate
 
 GOOD = {"text": "Ada met Bo.", "spans": [{"start": 0, "end": 3, "label": "PER"}]}
 EMPTY = {"text": "Nothing here.", "spans": []}
@@ -51,7 +51,7 @@ def test_spans(source, output, toy_builder):
     assert [found(doc) for doc in docs] == [[(0, 3, "PER")], []]
     # each can be learnt from, the one without mentions too
     examples = list(Corpus(output)(spacy.blank("en")))
-    assert len(reformulate(examples, ["PER"], toy_builder)) == 2
+    assert len(gold_trees(examples, ["PER"], toy_builder)) == 2
 
 
 def test_lists_of_characters(tmp_path, output):

@@ -5,13 +5,13 @@ import sys
 
 import pytest
 import spacy
-from pipelines import GOLD, LABELS, LORA, ROOT, WINDOW
 from spacy.tokens import DocBin, Span
+from support.pipelines import GOLD, LABELS, LORA, ROOT, WINDOW
 from typer.testing import CliRunner
 
 from spacy_padellm.cli import app
 
-pytest_plugins = ["pipeline_fixtures"]
+pytest_plugins = ["support.pipeline_fixtures"]
 
 NLP = spacy.blank("en")
 
@@ -124,7 +124,7 @@ def test_a_corpus_without_faults(config, monkeypatch):
 
 
 def test_faults_of_gold_are_named(config, corpus):
-    from spacy_padellm.labels import ANNOTATED_LABELS
+    from spacy_padellm.training.annotated_labels import ANNOTATED_LABELS
 
     other = gold("Oslo", [(0, 4, "place")])
     other.user_data[ANNOTATED_LABELS] = ["animal"]

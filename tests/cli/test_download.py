@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import spacy_padellm
 from spacy_padellm.cli import app
-from spacy_padellm.model.download import SMOLLM2
+from spacy_padellm.weights.package import SMOLLM2
 
 
 @pytest.fixture

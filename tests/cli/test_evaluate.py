@@ -5,17 +5,17 @@ from pathlib import Path
 import pytest
 import spacy
 import srsly
-from pipelines import GOLD, example
 from spacy.cli._util import app as spacy_app
 from spacy.tokens import DocBin
 from spacy.util import import_file
+from support.pipelines import GOLD, example
 from typer.testing import CliRunner
 
 from spacy_padellm.cli import app
 from spacy_padellm.cli.evaluate import read_examples
-from spacy_padellm.labels import ANNOTATED_LABELS
+from spacy_padellm.training.annotated_labels import ANNOTATED_LABELS
 
-pytest_plugins = ["pipeline_fixtures"]
+pytest_plugins = ["support.pipeline_fixtures"]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import sys
 import pytest
 import spacy
 import srsly
-from pipelines import (
+from support.pipelines import (
     GOLD,
     LABELS,
     LORA,
@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 from spacy_padellm.cli import app
 from spacy_padellm.cli.merge import merge
 
-pytest_plugins = ["pipeline_fixtures"]
+pytest_plugins = ["support.pipeline_fixtures"]
 
 
 def run(*arguments):

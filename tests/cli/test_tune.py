@@ -1,15 +1,15 @@
 import pytest
 import spacy
 import srsly
-from pipelines import GOLD, example, ner_of
 from spacy.tokens import DocBin
+from support.pipelines import GOLD, example, ner_of
 from typer.testing import CliRunner
 
 from spacy_padellm.cli import app
 from spacy_padellm.cli.evaluate import load, run
-from spacy_padellm.tuning import Trial, best, tune
+from spacy_padellm.evaluation.tuning import Trial, best, tune
 
-pytest_plugins = ["pipeline_fixtures"]
+pytest_plugins = ["support.pipeline_fixtures"]
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_components_before_it_are_run(taught_folder, gold):
 
 
 def test_the_pipeline_with_the_best_settings(taught_folder, gold, tmp_path, monkeypatch):
-    monkeypatch.setattr("spacy_padellm.tuning.SLACKS", (0.3, None))
+    monkeypatch.setattr("spacy_padellm.evaluation.tuning.SLACKS", (0.3, None))
     output, json = tmp_path / "tuned", tmp_path / "new" / "trials.json"
     code, said = tune_by_command(taught_folder, gold, "--output", output, "--json", json)
     assert code == 0, said

@@ -3,12 +3,12 @@ from types import SimpleNamespace
 
 import pytest
 import spacy
-from pipelines import LABELS, gold_examples
 from spacy.training.batchers import configure_minibatch, configure_minibatch_by_words
+from support.gold_trees import gold_trees
+from support.pipelines import LABELS, gold_examples
 
 from spacy_padellm.corpus.batches import Passes, Shape, count_batches, estimate_memory
 from spacy_padellm.decoding.decoder import batches
-from spacy_padellm.reformulate import reformulate
 
 SHAPE = Shape(576, 30, 576, 1536, 49152, 134_515_008, 4_884_480, lora=True, dropout=True)
 
@@ -80,15 +80,15 @@ def test_all_weights_cost_more_than_an_adapter():
 def test_estimate_of_what_backward_keeps_is_near_what_autograd_keeps(dropout):
     import torch
 
-    from spacy_padellm.model.model_settings import ModelSettings
+    from spacy_padellm.model.settings import ModelSettings
     from spacy_padellm.model.shim import CausalLMShim
-    from spacy_padellm.prompts import make_prompt
-    from spacy_padellm.tree_builder import TreeBuilder
+    from spacy_padellm.prompts.prompt import make_prompt
+    from spacy_padellm.prompts.tree_builder import TreeBuilder
 
     adapter = {"r": 16, "lora_dropout": dropout}
     model = CausalLMShim(ModelSettings("smollm2-135m", adapter, "cpu", "float32")).load()
     builder = TreeBuilder(model.codec, make_prompt("en"))
-    trees = reformulate(gold_examples(spacy.blank("en")) * 2, LABELS, builder)
+    trees = gold_trees(gold_examples(spacy.blank("en")) * 2, LABELS, builder)
     weights = {p.untyped_storage().data_ptr() for p in model.network.parameters()}
     kept = {}
 

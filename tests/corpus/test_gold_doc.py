@@ -2,12 +2,12 @@ import pytest
 import spacy
 from hypothesis import given
 from hypothesis import strategies as st
-from pipelines import found
 from spacy.tokens import DocBin
+from support.pipelines import found
 
 from spacy_padellm.corpus.gold_doc import make_gold_doc
 from spacy_padellm.corpus.record import BadRecord, make_record
-from spacy_padellm.labels import ANNOTATED_LABELS
+from spacy_padellm.training.annotated_labels import ANNOTATED_LABELS
 
 NLP = spacy.blank("en")
 

@@ -11,7 +11,7 @@ from spacy_padellm.corpus.statistics import (
     count_overlapping,
     why_no_tree,
 )
-from spacy_padellm.labels import ANNOTATED_LABELS
+from spacy_padellm.training.annotated_labels import ANNOTATED_LABELS
 
 NLP = spacy.blank("en")
 LABELS = ["PER", "LOC", "ORG"]

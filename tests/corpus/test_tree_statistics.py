@@ -1,16 +1,16 @@
 import spacy
-from pipelines import GOLD, LABELS, gold_examples
+from support.gold_trees import gold_trees
+from support.pipelines import GOLD, LABELS, gold_examples
 
 from spacy_padellm.corpus.tree_statistics import SHOWN, TreeStatistics
-from spacy_padellm.gold import gold_of
-from spacy_padellm.reformulate import reformulate
+from spacy_padellm.training.gold_of import gold_of
 
 
 def count(builder, **options):
     examples = gold_examples(spacy.blank("en"))
     counted = TreeStatistics(**{"window": None, **options})
     for example in examples:
-        (tree,) = reformulate([example], LABELS, builder)
+        (tree,) = gold_trees([example], LABELS, builder)
         counted.add(tree, tree, gold_of(example.reference, LABELS), builder)
     return counted, examples
 
@@ -62,7 +62,7 @@ def test_window_and_bound_on_mentions(toy_builder):
 def test_another_decoders_tree_beside_the_papers_sequences(toy_builder):
     example = gold_examples(spacy.blank("en"))[0]
     gold = gold_of(example.reference, LABELS)
-    (paper,) = reformulate([example], LABELS, toy_builder)
+    (paper,) = gold_trees([example], LABELS, toy_builder)
     own = next(paper.prompts())
     counted = TreeStatistics(window=None)
     counted.add(own, paper, gold, toy_builder)

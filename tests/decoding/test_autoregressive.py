@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import spacy
 import torch
-from answers import builder_of
-from pipelines import (
+from support.answers import builder_of
+from support.pipelines import (
     GOLD,
     LORA,
     TEXTS,
@@ -19,25 +19,25 @@ from pipelines import (
     same_annotation,
     teach,
 )
-from plain_decoding import encode
+from support.plain_decoding import encode
 
 from spacy_padellm.decoding.augmented import (
     AutoregressiveAugDecoder,
     make_autoregressive_aug_decoder,
 )
-from spacy_padellm.decoding.bounds import Bounds
-from spacy_padellm.decoding.spoken import Spoken
+from spacy_padellm.decoding.params import DecodingParams
 from spacy_padellm.decoding.struct import (
     AutoregressiveStructDecoder,
     make_autoregressive_struct_decoder,
 )
-from spacy_padellm.gold import Gold
-from spacy_padellm.model.language_model import LanguageModel
-from spacy_padellm.prompts import make_prompt
-from spacy_padellm.tree import NO_TARGET
-from spacy_padellm.tree_builder import TreeBuilder
+from spacy_padellm.decoding.token_alignment import TokenAlignment
+from spacy_padellm.documents.gold import Gold
+from spacy_padellm.engine.language_model import LanguageModel
+from spacy_padellm.prompts.prompt import make_prompt
+from spacy_padellm.prompts.tree import NO_TARGET
+from spacy_padellm.prompts.tree_builder import TreeBuilder
 
-pytest_plugins = ["pipeline_fixtures"]
+pytest_plugins = ["support.pipeline_fixtures"]
 
 DECODERS = [AutoregressiveStructDecoder, AutoregressiveAugDecoder]
 MAKERS = list(zip([make_autoregressive_struct_decoder, make_autoregressive_aug_decoder], DECODERS))
@@ -151,7 +151,7 @@ def answers(kind, model, builder, texts, labels, **bounds):
     decoder = kind(**bounds)
     trees = decoder.ask(builder, texts, labels)
     form = decoder.form(builder, labels)
-    limits = Bounds(decoder.max_count, decoder.max_mention_tokens, model.max_positions)
+    limits = DecodingParams(decoder.max_count, decoder.max_mention_tokens, model.max_positions)
     return decoder.answer(model, form, trees, form.most_tokens(texts, limits), limits)
 
 
@@ -186,7 +186,7 @@ TINY_TEXTS = ["a", "the longest of all these texts by far", "北京", "in the", 
 def test_decoding_is_plain_greedy_decoding(kind, name, tiny_model, toy_builder):
     """With a KV cache, and anew at each step for a model that takes no path masks."""
     model = tiny_model(name)
-    assert model.takes_paths == (name != "gpt_neo")
+    assert model.supports_tree_mask == (name != "gpt_neo")
     said = check_against_transformers(
         kind, model, toy_builder, TINY_TEXTS, LABELS, max_count=2, max_mention_tokens=4
     )
@@ -292,7 +292,7 @@ def check_scores(nlp):
             logits = model.network(input_ids=torch.tensor([prompt + answer.ids])).logits[0]
         rows = logits[len(prompt) - 1 : -1].log_softmax(-1)
         logprobs = [float(row[token]) for row, token in zip(rows, answer.ids, strict=True)]
-        spoken = Spoken(model.codec, answer.ids).text
+        spoken = TokenAlignment(model.codec, answer.ids).text
         at = 0
         assert len(prediction.mentions) == len(entities)
         for start, end, label in entities:

@@ -8,8 +8,8 @@ import spacy
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from odd_codecs import llama2_codec
-from plain_decoding import PLAIN
+from support.odd_codecs import llama2_codec
+from support.plain_decoding import PLAIN
 from tokenizers import normalizers
 
 from spacy_padellm.decoding.constraint import Constraint
@@ -18,13 +18,13 @@ from spacy_padellm.decoding.lattice import Passage, lattices
 from spacy_padellm.decoding.logits import Logits
 from spacy_padellm.decoding.mentions import NOTHING
 from spacy_padellm.decoding.replicated import make_replicated_decoder
-from spacy_padellm.decoding.tree import make_tree_decoder
-from spacy_padellm.model.codec import Codec, one_line
-from spacy_padellm.model.language_model import LanguageModel
-from spacy_padellm.model.token_bytes import TokenBytes
-from spacy_padellm.occurrences import token_bounds
-from spacy_padellm.tree import ABSENT
-from spacy_padellm.tree_builder import TreeBuilder
+from spacy_padellm.decoding.tree_decoder import make_tree_decoder
+from spacy_padellm.documents.occurrences import token_bounds
+from spacy_padellm.engine.language_model import LanguageModel
+from spacy_padellm.prompts.tree import ABSENT
+from spacy_padellm.prompts.tree_builder import TreeBuilder
+from spacy_padellm.tokenization.codec import Codec, one_line
+from spacy_padellm.tokenization.token_bytes import TokenBytes
 
 NLP = spacy.blank("en")
 MOST = 6

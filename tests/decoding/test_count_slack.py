@@ -8,12 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_padellm.decoding.bounds import Bounds
 from spacy_padellm.decoding.counts import CountBranches, at_least, first_digits, number_chances
 from spacy_padellm.decoding.logits import Logits
+from spacy_padellm.decoding.params import DecodingParams
 from spacy_padellm.decoding.replicated import make_replicated_decoder
-from spacy_padellm.decoding.tree import make_tree_decoder
-from spacy_padellm.model.language_model import LanguageModel
+from spacy_padellm.decoding.tree_decoder import make_tree_decoder
+from spacy_padellm.engine.language_model import LanguageModel
 
 TEXTS = ["the new man", "a hat", "nun in the inn", "", "the the the the"]
 
@@ -21,7 +21,7 @@ TEXTS = ["the new man", "a hat", "nun in the inn", "", "the the the the"]
 def number(weights, slack):
     logprobs = np.log(np.float32([weights]).clip(1e-9))
     no_tags = np.full((1, 10), np.nan, dtype=np.float32)
-    bounds = Bounds(99, 8, None, slack)
+    bounds = DecodingParams(99, 8, None, slack)
     return int(first_digits(number_chances(logprobs, no_tags, bounds), bounds)[0])
 
 
@@ -46,7 +46,7 @@ def test_the_logprob_is_of_what_was_said(toy_codec, toy_builder):
     counts = CountBranches(toy_builder.ask(["a hat"], ["a"]))
     logits = torch.full((1, 512), -1e4)
     logits[0, list(toy_codec.digit_ids[:2])] = torch.tensor([0.6, 0.4]).log()
-    counts.take(counts.open, Logits(logits), toy_codec, Bounds(99, 8, None, 0.3))
+    counts.take(counts.open, Logits(logits), toy_codec, DecodingParams(99, 8, None, 0.3))
     assert counts.number.tolist() == [1]
     assert counts.logprob.tolist() == pytest.approx([-0.916], abs=1e-3)
 
@@ -55,14 +55,17 @@ def test_how_likely_there_are_so_many(toy_codec, toy_builder):
     counts = CountBranches(toy_builder.ask(["a hat", "hats"], ["a"]))
     logits = torch.full((2, 512), -1e4)
     logits[:, list(toy_codec.digit_ids[:4])] = torch.tensor([0.1, 0.2, 0.3, 0.4]).log()
-    counts.take(counts.open, Logits(logits), toy_codec, Bounds(99, 8, None))
-    which, index = counts.heads(counts.open, Bounds(99, 8, None))
+    counts.take(counts.open, Logits(logits), toy_codec, DecodingParams(99, 8, None))
+    which, index = counts.heads(counts.open, DecodingParams(99, 8, None))
     chances = counts.log_at_least(which, index).tolist()
     assert index.tolist() == [1, 2, 3] * 2
     assert chances == pytest.approx(torch.tensor([0.9, 0.7, 0.4] * 2).log().tolist(), abs=1e-4)
     # After a second digit the number is as likely as what it begins with.
     counts.say(
-        counts.open, torch.tensor([2, 2]).numpy(), torch.zeros(2).numpy(), Bounds(99, 8, None)
+        counts.open,
+        torch.tensor([2, 2]).numpy(),
+        torch.zeros(2).numpy(),
+        DecodingParams(99, 8, None),
     )
     assert counts.number.tolist() == [32, 32]
     last = counts.log_at_least(counts.open, counts.number)

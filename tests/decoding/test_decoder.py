@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 
 from spacy_padellm.decoding.decoder import batches
 from spacy_padellm.decoding.replicated import ReplicatedDecoder, make_replicated_decoder
-from spacy_padellm.decoding.tree import TreeDecoder, make_tree_decoder
-from spacy_padellm.tree_builder import TreeBuilder
+from spacy_padellm.decoding.tree_decoder import TreeDecoder, make_tree_decoder
+from spacy_padellm.prompts.tree_builder import TreeBuilder
 
 DECODERS = [(make_tree_decoder, TreeDecoder), (make_replicated_decoder, ReplicatedDecoder)]
 

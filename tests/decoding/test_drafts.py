@@ -5,18 +5,18 @@ import pytest
 import spacy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from odd_codecs import llama2_codec
-from plain_decoding import PLAIN
-from scripted_model import ScriptedModel
+from support.odd_codecs import llama2_codec
+from support.plain_decoding import PLAIN
+from support.scripted_model import ScriptedModel
 
 from spacy_padellm.decoding.drafts import TextDrafts
 from spacy_padellm.decoding.lattice import Passage, lattices
-from spacy_padellm.decoding.tree import make_tree_decoder
-from spacy_padellm.model.token_bytes import TokenBytes
-from spacy_padellm.occurrences import token_bounds
-from spacy_padellm.prompts import make_prompt
-from spacy_padellm.tree import ABSENT
-from spacy_padellm.tree_builder import TreeBuilder
+from spacy_padellm.decoding.tree_decoder import make_tree_decoder
+from spacy_padellm.documents.occurrences import token_bounds
+from spacy_padellm.prompts.prompt import make_prompt
+from spacy_padellm.prompts.tree import ABSENT
+from spacy_padellm.prompts.tree_builder import TreeBuilder
+from spacy_padellm.tokenization.token_bytes import TokenBytes
 
 NLP = spacy.blank("en")
 LABELS = ["a", "new"]

@@ -8,22 +8,22 @@ import os
 
 import pytest
 import spacy
-from hostile import ANY_TEXT, MANNERS, RandomModel, is_probability
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.hostile import ANY_TEXT, MANNERS, RandomModel, is_probability
 
-from spacy_padellm.alignment import align
-from spacy_padellm.annotate import annotate
-from spacy_padellm.decoding import tree
+from spacy_padellm.decoding import tree_decoder as tree
 from spacy_padellm.decoding.augmented import make_autoregressive_aug_decoder
 from spacy_padellm.decoding.replicated import make_replicated_decoder
 from spacy_padellm.decoding.struct import make_autoregressive_struct_decoder
-from spacy_padellm.decoding.tree import make_tree_decoder
-from spacy_padellm.deduplicate import make_deduplicate_by_span, make_deduplicate_by_text
-from spacy_padellm.model.codec import one_line
-from spacy_padellm.occurrences import token_bounds
-from spacy_padellm.prompts import make_prompt
-from spacy_padellm.tree_builder import TreeBuilder
+from spacy_padellm.decoding.tree_decoder import make_tree_decoder
+from spacy_padellm.documents.alignment import align
+from spacy_padellm.documents.occurrences import token_bounds
+from spacy_padellm.pipeline.annotations import annotate
+from spacy_padellm.pipeline.deduplicate import make_deduplicate_by_span, make_deduplicate_by_text
+from spacy_padellm.prompts.prompt import make_prompt
+from spacy_padellm.prompts.tree_builder import TreeBuilder
+from spacy_padellm.tokenization.codec import one_line
 
 NLP = spacy.blank("en")
 WINDOW = 256
@@ -95,14 +95,14 @@ def check_annotation(prediction, doc, rule):
     assert len(tokens) == len(set(tokens))
 
 
-@pytest.mark.parametrize("takes_paths", [True, False], ids=["tree", "one row a prompt"])
+@pytest.mark.parametrize("supports_tree_mask", [True, False], ids=["tree", "one row a prompt"])
 @pytest.mark.parametrize("make", [make_tree_decoder, make_replicated_decoder])
 @settings(max_examples=EXAMPLES)
 @given(TEXTS, LABELS, OPTIONS, MODELS, st.booleans())
 def test_parallel_decoders(
-    tiny_network, toy_codec, make, takes_paths, texts, labels, options, said, tagged
+    tiny_network, toy_codec, make, supports_tree_mask, texts, labels, options, said, tagged
 ):
-    model = RandomModel(toy_codec, tiny_network("llama"), *said, takes_paths)
+    model = RandomModel(toy_codec, tiny_network("llama"), *said, supports_tree_mask)
     builder = TreeBuilder(toy_codec, make_prompt("en", tag_text=tagged), model.max_positions)
     docs = [NLP.make_doc(text) for text in texts]
     found = make(**options)(model, builder, texts, labels, [token_bounds(doc) for doc in docs])
@@ -167,7 +167,7 @@ def test_labels_of_as_many_mentions_as_there_may_be(tiny_network, toy_codec, con
     numbers = [count.number for count in found.counts]
     assert len(found.mentions) == sum(min(number, 64) for number in numbers) > tree.ROW_HEADS
     assert model.passes <= 64 + 8 + 8  # as if each label's mentions began in a turn of their own
-    # Mentions that say more than the text could hold are stopped (`stop_rambling`).
+    # Mentions that say more than the text could hold are stopped (`cap_total_length`).
     trunk = builder.ask([text], labels)[0].n_trunk
     for label in labels:
         said = [len(m.logprobs) for m in found.mentions if m.label == label]

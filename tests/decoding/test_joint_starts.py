@@ -7,21 +7,21 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from odd_codecs import metaspace_codec
-from plain_decoding import PLAIN
+from support.odd_codecs import metaspace_codec
+from support.plain_decoding import PLAIN
 
-from spacy_padellm.decoding.bounds import Bounds
 from spacy_padellm.decoding.joint_starts import Openings
 from spacy_padellm.decoding.lattice import Passage
 from spacy_padellm.decoding.logits import Logits
+from spacy_padellm.decoding.mention_decoder import MentionDecoder
+from spacy_padellm.decoding.params import DecodingParams
 from spacy_padellm.decoding.replicated import make_replicated_decoder
-from spacy_padellm.decoding.speaker import Speaker
-from spacy_padellm.decoding.tree import make_tree_decoder
-from spacy_padellm.tree_builder import TreeBuilder
+from spacy_padellm.decoding.tree_decoder import make_tree_decoder
+from spacy_padellm.prompts.tree_builder import TreeBuilder
 
 TEXTS = ["the new man in a hat", "a hat", "nun in the inn\n", "the the the the", "é 北京 a", "x"]
 LABELS = ["a", "new"]
-BOUNDS = Bounds(99, 8, None, joint_starts=True)
+BOUNDS = DecodingParams(99, 8, None, joint_starts=True)
 
 
 @st.composite
@@ -88,7 +88,7 @@ def said(builder, text, heads, wishes):
     for row, wish in enumerate(wishes):
         for token, value in wish.items():
             logits[row, builder.codec.encode(token)[0]] = value
-    speaker = Speaker([tree], [Passage(text)], builder, BOUNDS, logits.device)
+    speaker = MentionDecoder([tree], [Passage(text)], builder, BOUNDS, logits.device)
     begin(speaker, logits)
     mentions = speaker.mentions
     return [
@@ -158,6 +158,6 @@ def test_tokens_that_are_no_bytes(english):
     (tree,) = builder.ask(["a b"], ["a"])
     logits = torch.eye(2, len(builder.codec.tokenizer))
     with pytest.warns(UserWarning, match="can't be read as bytes"):
-        speaker = Speaker([tree], [Passage("a b")], builder, BOUNDS, logits.device)
+        speaker = MentionDecoder([tree], [Passage("a b")], builder, BOUNDS, logits.device)
     begin(speaker, logits)
     assert (speaker.mentions.ended | (speaker.mentions.n_said > 0)).all()

@@ -5,12 +5,12 @@ import pytest
 import spacy
 from hypothesis import given
 from hypothesis import strategies as st
-from odd_codecs import llama2_codec
+from support.odd_codecs import llama2_codec
 
 from spacy_padellm.decoding.lattice import AFTER, START, Passage, lattices
-from spacy_padellm.model.codec import one_line
-from spacy_padellm.model.token_bytes import TokenBytes
-from spacy_padellm.occurrences import token_bounds
+from spacy_padellm.documents.occurrences import token_bounds
+from spacy_padellm.tokenization.codec import one_line
+from spacy_padellm.tokenization.token_bytes import TokenBytes
 
 NLP = spacy.blank("en")
 PIECES = ["the", "theatre", "a", "in", " ", "  ", "\n", "\r\n", "\t", "é", "e\u0301", "北京", "😀"]

@@ -4,10 +4,10 @@ import json
 
 import pytest
 import torch
-from plain_decoding import PLAIN, decode_plainly, encode
+from support.plain_decoding import PLAIN, decode_plainly, encode
 
 from spacy_padellm.decoding.replicated import ReplicatedDecoder
-from spacy_padellm.decoding.tree import TreeDecoder
+from spacy_padellm.decoding.tree_decoder import TreeDecoder
 
 pytestmark = pytest.mark.weights
 

@@ -5,12 +5,12 @@ decoder on a model that takes no trees.
 import itertools
 
 import pytest
-from plain_decoding import PLAIN
-from scripted_model import GARBAGE, ScriptedModel
+from support.plain_decoding import PLAIN
+from support.scripted_model import GARBAGE, ScriptedModel
 
 from spacy_padellm.decoding.replicated import ReplicatedDecoder
-from spacy_padellm.decoding.tree import TreeDecoder
-from spacy_padellm.tree_builder import TreeBuilder
+from spacy_padellm.decoding.tree_decoder import TreeDecoder
+from spacy_padellm.prompts.tree_builder import TreeBuilder
 
 TRUNK = ("text:\n", "doc", "\nentity type:\n", "a", "\n\n<num>")
 KINDS = {
@@ -19,16 +19,16 @@ KINDS = {
     "replicated, recomputed": (ReplicatedDecoder, False),
     "tree, fallen back": (TreeDecoder, False),
 }
-LONG = "long " * 40  # room for a hundred mentions (see `stop_rambling`)
+LONG = "long " * 40  # room for a hundred mentions (see `cap_total_length`)
 
 
 @pytest.fixture(params=KINDS)
 def decode(request, toy_codec, english):
     """Decode the texts of a script, with the labels of the first; gives predictions and model."""
-    decoder, takes_paths = KINDS[request.param]
+    decoder, supports_tree_mask = KINDS[request.param]
 
     def run(script, texts=None, max_positions=None, **parameters):
-        model = ScriptedModel(toy_codec, script, takes_paths, max_positions)
+        model = ScriptedModel(toy_codec, script, supports_tree_mask, max_positions)
         builder = TreeBuilder(toy_codec, english, max_positions)
         texts = list(script) if texts is None else texts
         labels = list(next(iter(script.values())))

@@ -1,10 +1,10 @@
 import pytest
-from answers import LABELS, NAMES, AnsweringModel, builder_of, golds, through_tokens
 from hypothesis import given
+from support.answers import LABELS, NAMES, AnsweringModel, builder_of, golds, through_tokens
 
 from spacy_padellm.decoding.struct import AutoregressiveStructDecoder
-from spacy_padellm.gold import Gold
-from spacy_padellm.model.codec import one_line
+from spacy_padellm.documents.gold import Gold
+from spacy_padellm.tokenization.codec import one_line
 
 QUESTION = "person\nplace\n\n<list>\n"
 

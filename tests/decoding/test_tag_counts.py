@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_padellm.decoding.bounds import Bounds
 from spacy_padellm.decoding.counts import CountBranches
 from spacy_padellm.decoding.logits import Logits
+from spacy_padellm.decoding.params import DecodingParams
 from spacy_padellm.decoding.replicated import make_replicated_decoder
 from spacy_padellm.decoding.tag_counts import DIGITS, numbers_of
-from spacy_padellm.decoding.tree import make_tree_decoder
-from spacy_padellm.model.language_model import LanguageModel
-from spacy_padellm.prompts import make_prompt
-from spacy_padellm.tree_builder import TreeBuilder
+from spacy_padellm.decoding.tree_decoder import make_tree_decoder
+from spacy_padellm.engine.language_model import LanguageModel
+from spacy_padellm.prompts.prompt import make_prompt
+from spacy_padellm.prompts.tree_builder import TreeBuilder
 
 TEXTS = ["the new man", "a hat", "nun in the inn", "the the the the"]
 LABELS = ["a", "new"]
@@ -48,7 +48,7 @@ def said(builder, weight, evidence):
     logits[0, list(codec.digit_ids[:3])] = torch.tensor([0.6, 0.3, 0.1]).log()
     counts = CountBranches(builder.ask(["a hat"], ["a"]))
     counts.evidence[0] = np.log(evidence)
-    counts.take(counts.open, Logits(logits), codec, Bounds(99, 8, None, None, weight))
+    counts.take(counts.open, Logits(logits), codec, DecodingParams(99, 8, None, None, weight))
     return counts
 
 

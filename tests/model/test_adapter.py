@@ -15,7 +15,7 @@ from spacy_padellm.model.adapter import (
     read_base,
     save_adapter,
 )
-from spacy_padellm.model.weights import Weights
+from spacy_padellm.weights.resolver import Weights
 
 SHIPPED = Path(__file__).parents[2] / "assets/adapter"
 FILES = ["adapter_config.json", "adapter_model.safetensors"]
@@ -201,7 +201,7 @@ def test_shipped_adapter_is_small_and_names_its_base():
 
 @pytest.mark.weights
 def test_shipped_adapter_belongs_to_the_default_base():
-    from spacy_padellm.model.weights import resolve_weights
+    from spacy_padellm.weights.resolver import resolve_weights
 
     weights = resolve_weights("smollm2-135m")
     base = read_base(SHIPPED)

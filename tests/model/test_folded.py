@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from spacy_padellm.model.model_settings import ModelSettings
+from spacy_padellm.model.settings import ModelSettings
 from spacy_padellm.model.shim import CausalLMShim
-from spacy_padellm.prompts import make_prompt
-from spacy_padellm.tree_builder import TreeBuilder
+from spacy_padellm.prompts.prompt import make_prompt
+from spacy_padellm.prompts.tree_builder import TreeBuilder
 
-pytest_plugins = ["pipeline_fixtures"]
+pytest_plugins = ["support.pipeline_fixtures"]
 
 
 @pytest.fixture

@@ -10,15 +10,15 @@ import textwrap
 import pytest
 import srsly
 import torch
-from pipelines import LORA, ROOT, TEXTS, blank_pipeline, found, ner_of, write_tiny_base
+from support.pipelines import LORA, ROOT, TEXTS, blank_pipeline, found, ner_of, write_tiny_base
 
 from spacy_padellm.model.adapter import check_adapter_folder, new_adapter
-from spacy_padellm.model.folder import check_folder
 from spacy_padellm.model.network import load_codec, load_network
-from spacy_padellm.model.saved import SavedModel
-from spacy_padellm.model.weights import resolve_weights
+from spacy_padellm.model.serialization import SavedModel
+from spacy_padellm.weights.folder import check_folder
+from spacy_padellm.weights.resolver import resolve_weights
 
-pytest_plugins = ["pipeline_fixtures"]
+pytest_plugins = ["support.pipeline_fixtures"]
 
 
 class Evil:

@@ -6,19 +6,19 @@ import pytest
 import spacy
 import srsly
 import torch
-from pipelines import GOLD, LORA, write_tiny_base
+from support.pipelines import GOLD, LORA, write_tiny_base
 from thinc.api import SGD, Adam
 
 from spacy_padellm.model.adapter import new_adapter, save_adapter
 from spacy_padellm.model.architecture import build_causal_lm
-from spacy_padellm.model.model_settings import ModelSettings
 from spacy_padellm.model.network import load_network
+from spacy_padellm.model.settings import ModelSettings
 from spacy_padellm.model.shim import CausalLMShim
-from spacy_padellm.model.weights import resolve_weights
-from spacy_padellm.prompts import make_prompt
-from spacy_padellm.tree_builder import TreeBuilder
+from spacy_padellm.prompts.prompt import make_prompt
+from spacy_padellm.prompts.tree_builder import TreeBuilder
+from spacy_padellm.weights.resolver import resolve_weights
 
-pytest_plugins = ["pipeline_fixtures"]
+pytest_plugins = ["support.pipeline_fixtures"]
 
 
 def shim_of(base, adapter=None, **settings):

@@ -1,0 +1,92 @@
+"""What a run is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .items import JSONL, SPACY
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+FORMATS = (JSONL, SPACY)
+
+
+@dataclass(frozen=True)
+class Job:
+    """How documents are annotated and written. It goes to each process that annotates.
+
+    pipeline (str): Package, folder, or "blank:" with a language.
+    format (str): One of FORMATS.
+    text_key (str): Key of the text in a record.
+    entities_key (str): Key of the entities in a record of "jsonl".
+    record_key (str): Key of doc.user_data for the rest of the input's record, of "spacy".
+    spans_keys (tuple[str, ...] | None): Keys of doc.spans that have the scores of entities; None
+        takes those of the pipeline's padellm_ner components.
+    batch_size (int): Documents that are annotated together.
+    shard_size (int): Most documents of a shard.
+    gpu_id (int): The GPU; -1 leaves the device to the pipeline's config.
+    code (Path | None): Python file with registered functions that the pipeline needs.
+    """
+
+    pipeline: str
+    format: str = JSONL
+    text_key: str = "text"
+    entities_key: str = "entities"
+    record_key: str = "record"
+    spans_keys: tuple[str, ...] | None = None
+    batch_size: int = 128
+    shard_size: int = 1000
+    gpu_id: int = -1
+    code: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise ValueError(f"Unknown format {self.format!r}. Known are {' and '.join(FORMATS)}.")
+        if self.entities_key == self.text_key:
+            raise ValueError(
+                f"Text and entities can't both have the key {self.text_key!r}. Give another "
+                "--entities-key."
+            )
+
+    def load(self) -> Language:
+        """Load the pipeline, with the weights of its padellm_ner components.
+
+        RETURNS (Language): The pipeline.
+        RAISES (ValueError, OSError, ImportError): A pipeline, base, adapter or GPU that can't be
+            had.
+        """
+        from spacy.cli._util import import_code
+        from spacy.util import load_model
+        from thinc.api import require_gpu
+        from thinc.compat import has_cupy
+
+        from ..pipeline.component import PadellmNER
+
+        import_code(self.code)
+        if self.gpu_id >= 0 and has_cupy:
+            require_gpu(self.gpu_id)
+        nlp = load_model(self.pipeline)
+        for _, component in nlp.pipeline:
+            if isinstance(component, PadellmNER):
+                if self.gpu_id >= 0:  # without CuPy too, and whatever device the config names
+                    shim = component.shim
+                    shim.settings = replace(shim.settings, device=f"cuda:{self.gpu_id}")
+                component.shim.load()
+        return nlp
+
+    def settings(self) -> dict[str, Any]:
+        """RETURNS (dict[str, Any]): What the output depends on beside inputs and pipeline, by the
+        names of the command's options."""
+        return {
+            "--format": self.format,
+            "--text-key": self.text_key,
+            "--entities-key": self.entities_key,
+            "--record-key": self.record_key,
+            "--spans-key": self.spans_keys and list(self.spans_keys),
+            "--batch-size": self.batch_size,
+            "--shard-size": self.shard_size,
+            "--gpu-id": "a GPU" if self.gpu_id >= 0 else "-1",
+        }

@@ -1,0 +1,49 @@
+"""Batches in other processes."""
+
+import json
+import time
+from dataclasses import replace
+from itertools import islice
+
+import pytest
+from support.annotate_files import CODE
+
+from spacy_padellm.annotate.items import Item
+from spacy_padellm.annotate.job import Job
+from spacy_padellm.annotate.workers import LostWorker, WorkerError, annotate_here, annotate_there
+
+pytest_plugins = ["support.annotate_fixtures"]
+
+
+def batches(texts):
+    for number, text in enumerate(texts):
+        yield (Item(0, number, "txt", text.encode()),)
+
+
+def texts_of(results):
+    return [json.loads(one.content)["text"] if one.content else None for one in results]
+
+
+def test_order_and_a_process_that_is_killed(ruler):
+    """Batches that take longer come where they belong. After the kill of one process spaCy's own
+    `nlp.pipe` would wait for ever."""
+    job = Job(str(ruler), code=CODE)
+    texts = ["SLOW SLOW", *"abcdef", "SLOW", "FAIL", *"gh"]
+    here = list(annotate_here(replace(job, code=None), batches(texts)))
+    assert texts_of(here) == [None if text == "FAIL" else text for text in texts]
+    there = annotate_there(job, batches([*texts, *"ijkl", "KILL", *"mnop"]), 2)
+    assert list(islice(there, len(here))) == here
+    start = time.monotonic()
+    with pytest.raises(LostWorker, match=r"killed by signal 9 \(SIGKILL\).*--n-process"):
+        list(there)
+    assert time.monotonic() - start < 30
+
+
+def test_processes_end_with_the_generator(ruler):
+    results = annotate_there(Job(str(ruler), code=CODE), batches(["a", "b", "BREAK", "c"]), 1)
+    next(results)
+    (process,) = [worker.process for worker in results.gi_frame.f_locals["workers"]]
+    assert process.is_alive()
+    with pytest.raises(WorkerError, match="told to fail"):
+        list(results)
+    assert process.exitcode is not None

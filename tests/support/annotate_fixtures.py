@@ -1,0 +1,18 @@
+"""The pipeline of the tests of `annotate`; a module asks for it by `pytest_plugins`."""
+
+import pytest
+import spacy
+import support.odd_components  # noqa: F401
+
+PATTERNS = [{"label": "person", "pattern": "Ada"}, {"label": "place", "pattern": "Rome"}]
+
+
+@pytest.fixture(scope="session")
+def ruler(tmp_path_factory):
+    """Folder of a pipeline that finds Ada and Rome, and does what a text tells it."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("entity_ruler").add_patterns(PATTERNS)
+    nlp.add_pipe("obedient")
+    folder = tmp_path_factory.mktemp("ruler") / "pipeline"
+    nlp.to_disk(folder)
+    return folder

@@ -1,0 +1,65 @@
+"""Pipelines that test modules share; a module asks for them by `pytest_plugins`."""
+
+import shutil
+
+import pytest
+import spacy
+import srsly
+from spacy import util
+from support.pipelines import LORA, ROOT, blank_pipeline, teach, write_tiny_base
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory, toy_tokenizer):
+    """Folder of a tiny llama of random weights."""
+    return write_tiny_base(tmp_path_factory.mktemp("tiny") / "base", toy_tokenizer)
+
+
+@pytest.fixture(scope="session")
+def taught_folder(tiny_base, tmp_path_factory):
+    """Folder of a saved pipeline whose adapter knows the gold sentences."""
+    nlp = blank_pipeline(tiny_base, LORA)
+    teach(nlp)
+    folder = tmp_path_factory.mktemp("taught") / "pipeline"
+    nlp.to_disk(folder)
+    return folder
+
+
+@pytest.fixture
+def taught(taught_folder):
+    """A pipeline of the test's own that knows the gold sentences."""
+    return spacy.load(taught_folder)
+
+
+@pytest.fixture
+def tiny(tiny_base):
+    """A pipeline of the test's own that knows nothing."""
+    return blank_pipeline(tiny_base)
+
+
+@pytest.fixture(scope="session")
+def assembled(tmp_path_factory):
+    """Folder of the shipped pipeline, as `spacy assemble` writes it. The adapter that its config
+    names is gone by now."""
+    place = tmp_path_factory.mktemp("assembled")
+    adapter = shutil.copytree(ROOT / "assets/adapter", place / "adapter")
+    config = util.load_config(
+        ROOT / "configs/en_padellm.cfg", overrides={"paths.adapter": str(adapter)}
+    )
+    nlp = util.load_model_from_config(config, auto_fill=True)
+    nlp.initialize()
+    nlp.to_disk(place / "pipeline")
+    shutil.rmtree(adapter)
+    return place / "pipeline"
+
+
+@pytest.fixture(scope="session")
+def shipped(assembled):
+    """The shipped pipeline, loaded; tests leave it as it is."""
+    return spacy.load(assembled)
+
+
+@pytest.fixture(scope="session")
+def sample_texts():
+    """The texts of the sample corpus."""
+    return [record["text"] for record in srsly.read_jsonl(ROOT / "assets/sample.jsonl")]

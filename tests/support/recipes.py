@@ -1,0 +1,53 @@
+"""`spacy train` with the recipes in configs/ and the tiny base, in this process."""
+
+import io
+import re
+
+from spacy.tokens import DocBin
+from spacy.training.initialize import init_nlp
+from spacy.training.loop import train
+from spacy.util import load_config
+from support.pipelines import ROOT
+
+QUICK = {
+    "components.padellm_ner.decoder.max_count": 2,
+    "components.padellm_ner.decoder.max_mention_tokens": 12,
+    "components.padellm_ner.model.device": "cpu",
+    "training.batcher.size": 8,
+    "training.eval_frequency": 2,
+    "training.max_steps": 4,
+    "training.optimizer.learn_rate.warmup_steps": 1,
+    "training.patience": 0,
+}
+
+
+def write_corpus(path, docs):
+    DocBin(docs=docs, store_user_data=True).to_disk(path)
+    return str(path)
+
+
+def recipe(name, base, folder, docs, dev=None, **overrides):
+    """A recipe of configs/ for the tiny base, a corpus and a few steps; dots as `__`."""
+    paths = {
+        "paths.train": write_corpus(folder / "train.spacy", docs),
+        "paths.dev": write_corpus(folder / "dev.spacy", docs if dev is None else dev),
+        "paths.labels": str(folder / "labels.json"),
+        "paths.base": str(base),
+    }
+    given = {name.replace("__", "."): value for name, value in overrides.items()}
+    return load_config(ROOT / "configs" / f"{name}.cfg", overrides={**QUICK, **paths, **given})
+
+
+def run(config, folder):
+    """Train, and return the pipeline with what was printed."""
+    out = folder / "training"
+    out.mkdir(exist_ok=True)
+    nlp = init_nlp(config)
+    printed = io.StringIO()
+    train(nlp, out, stdout=printed, stderr=printed)
+    return nlp, printed.getvalue()
+
+
+def steps(printed):
+    """The steps that the console logger shows."""
+    return [int(step) for step in re.findall(r"^ *\d+ +(\d+) ", printed, re.MULTILINE)]

@@ -1,0 +1,89 @@
+"""A model that answers by a script: decoders can be led anywhere, and must read prompts right."""
+
+import numpy as np
+import torch
+
+from spacy_padellm.engine.language_model import LanguageModel
+from spacy_padellm.prompts.tree import PADDING, Paths, visible
+
+GARBAGE = "?"  # said after a prompt that the script does not know
+
+
+class ScriptedModel(LanguageModel):
+    """Reads off, by mask rule and cache, the prompt that each token ends, and answers to it.
+
+    codec (Codec): A tokenizer that gives one token a byte, or nearly.
+    script (dict): For each text, for each label, the number and the mentions: texts, of which one
+        that ends in "…" goes on for ever with its last letter.
+    supports_tree_mask (bool): Whether to take trees, or one row a prompt.
+    max_positions (int | None): Of the model.
+    """
+
+    device = torch.device("cpu")
+    max_positions = None
+
+    def __init__(self, codec, script, supports_tree_mask=True, max_positions=None):
+        network = torch.nn.Module().eval()
+        super().__init__(network, codec, supports_tree_mask)
+        self.max_positions = max_positions
+        self.passes = 0
+        self.unknown = []
+        self._next = {}
+        for text, answers in script.items():
+            for label, (number, mentions) in answers.items():
+                self._learn(text, label, number, mentions)
+
+    def _learn(self, text, label, number, mentions):
+        encode, end = self.codec.encode, self.codec.end_id
+        head = [*encode("text:\n"), *encode(text), *encode("\nentity type:\n"), *encode(label)]
+        head += encode("\n\n<num>")
+        digits = [self.codec.digit_ids[int(digit)] for digit in number]
+        self._follow(head, [*digits, end])
+        for k, mention in enumerate(mentions, 1):
+            said = encode(mention.removesuffix("…"))
+            tail = said[-1:] * 200 if mention.endswith("…") else [end]
+            self._follow([*head, *digits, *encode(f"\n<mention {k}>")], [*said, *tail])
+
+    def _follow(self, head, answer):
+        for i, token in enumerate(answer):
+            self._next[(*head, *answer[:i])] = token
+
+    glances = False  # it has no output layer
+
+    def path_logits(self, ids, query, key, wanted, cache, glance=None):
+        self.passes += 1
+        ids, query, key = ids.numpy(), *(Paths(*(p.numpy() for p in q)) for q in (query, key))
+        written = torch.from_numpy(ids).float()[:, None, :, None]
+        slots, _ = cache.update(written, written, 0)
+        seen = visible(query, key)
+        rows, columns = np.unravel_index(wanted.numpy(), ids.shape)
+        prompts = []
+        for row, column in zip(rows, columns, strict=True):
+            assert query.tree[row, column] != PADDING
+            at = np.flatnonzero(seen[row, column])
+            at = at[np.argsort(key.position[row, at])]
+            assert key.position[row, at].tolist() == list(range(len(at)))
+            prompts.append(slots[row, 0, at, 0].long().tolist())
+        return self._answer(prompts)
+
+    def plain_logits(self, sequences, where, ends):
+        self.passes += 1
+        return self._answer([sequences[i][: end + 1] for i, end in zip(where, ends, strict=True)])
+
+    def _answer(self, prompts):
+        logits = torch.zeros(len(prompts), len(self.codec.tokenizer))
+        (garbage,) = self.codec.encode(GARBAGE)
+        for row, prompt in zip(logits, prompts, strict=True):
+            if self.max_positions is not None:
+                assert len(prompt) <= self.max_positions
+            if tuple(prompt) not in self._next:
+                self.unknown.append(self.codec.tokenizer.decode(prompt))
+            # Different after each prompt, so that log-probabilities tell prompts apart.
+            row[self._next.get(tuple(prompt), garbage)] = 6 + sum(prompt) % 97 / 40
+        return logits
+
+    def logprob(self, *pieces):
+        """RETURNS (float): Log-probability of the answer's next token after pieces of a prompt."""
+        prompt = [token for piece in pieces for token in self.codec.encode(piece)]
+        logits = self._answer([prompt])[0]
+        return float(logits.log_softmax(-1).max())

@@ -1,0 +1,64 @@
+"""Documents to be read in windows, and decoders that remember what they were given."""
+
+import spacy
+from spacy.tokens import Doc
+from support.pipelines import (
+    TEXTS,
+    ScriptedDecoder,
+    blank_pipeline,
+    ner_of,
+)
+
+NLP = spacy.blank("en")
+BOOK = " ".join(TEXTS * 60)
+
+
+def doc_of(words, spaces=None):
+    return Doc(NLP.vocab, words=words, spaces=spaces or [True] * len(words))
+
+
+class WordDecoder(ScriptedDecoder):
+    """Finds names wherever they stand in what it is given, whatever the model, and remembers what
+    it was given."""
+
+    def __init__(self, names, most=None):
+        super().__init__({})
+        self.names = names
+        self.most = most
+        self.asked = []
+
+    def most_text_tokens(self, builder, labels):
+        return self.most
+
+    def __call__(self, model, builder, texts, labels, tokens=None, ids=None):
+        self.asked.append(texts)
+        for text, bounds, known in zip(texts, tokens, ids):
+            assert known is None or known == builder.codec.encode(text)
+            for start, end in bounds.tolist():
+                assert 0 <= start < end <= len(text)
+        return [self.say(list(self._names(text)), labels) for text in texts]
+
+    def _names(self, text):
+        for name, label in self.names.items():
+            for _ in range(text.count(name)):
+                yield label, name, 0.9
+
+
+NAMES = {"Ada Byron": "person", "Bo": "person", "Rome": "place", "Oslo": "place"}
+LONG = "and so on " * 9
+
+
+def names_in(text):
+    spans = []
+    for name, label in NAMES.items():
+        at = text.find(name)
+        while at >= 0:
+            spans.append((at, at + len(name), label))
+            at = text.find(name, at + 1)
+    return sorted(spans)
+
+
+def reader(base, **config):
+    nlp = blank_pipeline(base, **{"window_tokens": 40, "window_overlap": 16, **config})
+    ner_of(nlp).decoder = WordDecoder(NAMES)
+    return nlp
