@@ -89,7 +89,7 @@ def annotate_files(
     output (Path): The folder to write.
     n_process (int): Processes that annotate.
     report (Report | None): Kept up to date, for whoever handles an error.
-    say (Callable[[str], object]): Diagnostics what a user should know.
+    say (Callable[[str], object]): Called with what a user should know.
     RETURNS (Report): What was done.
     RAISES (ValueError, OSError, ImportError): Inputs, an output or a pipeline that can't be used.
     RAISES (BrokenPipeline, LostWorker, WorkerError): A pipeline or a process that is of no use.

@@ -165,7 +165,7 @@ def diagnose(
     ner (PadellmNER): The component.
     training (Training): What the config says of training.
     limit (int): Most documents of a corpus that are read; 0 reads all.
-    saw (Callable[[int], object]): Diagnostics of each document.
+    saw (Callable[[int], object]): Called for each document.
     RETURNS (Diagnosis): What was found.
     RAISES (ValueError, OSError): Corpora, base or tokenizer that can't be had.
     """

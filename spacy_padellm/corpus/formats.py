@@ -49,7 +49,7 @@ class Source:
     def entries(self, advance: Advance) -> Iterator[Entry]:
         """The documents, one after another.
 
-        advance (Advance): Diagnostics how many bytes were read.
+        advance (Advance): Called with how many bytes were read.
         YIELDS (Entry): The number of a document's first line, and its record; or of a bad line,
             and what is wrong with it.
         """

@@ -30,7 +30,7 @@ def read_lines(path: Path, advance: Advance) -> Iterator[tuple[int, str | BadRec
     """Lines of a UTF-8 file, without their line breaks. Only a line feed ends a line.
 
     path (Path): The file.
-    advance (Advance): Diagnostics of progress.
+    advance (Advance): Called with the number of bytes read.
     YIELDS (tuple[int, str | BadRecord]): The line's number, from 1, and its text or what is wrong.
     """
     with path.open("rb") as file:
@@ -48,7 +48,7 @@ def read_values(path: Path, advance: Advance) -> Iterator[tuple[int, Any]]:
     """JSON values of a file: one a line, or the elements of one array. Blank lines are passed over.
 
     path (Path): The file.
-    advance (Advance): Diagnostics of progress.
+    advance (Advance): Called with the number of bytes read.
     YIELDS (tuple[int, Any]): The number of the line that the value starts on, and the value or, as
         a BadRecord, what is wrong with it.
     RAISES (Unreadable): An array that breaks off or has a fault: where its next element starts is

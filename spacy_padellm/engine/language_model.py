@@ -37,8 +37,8 @@ class LanguageModel:
 
     network (torch.nn.Module): A transformers causal LM, or peft's wrapper around one.
     codec (Codec): Its tokenizer.
-    supports_tree_mask (bool): Whether the network is exact under the tree mask (see probe.py); False
-        for networks that need one row a prompt.
+    supports_tree_mask (bool): Whether the network is exact under the tree mask (see probe.py);
+        False for networks that need one row per prompt.
 
     fuses (bool | None): Whether passes behind a KV cache run through `FusedLayers` where the
         network is built so; None for on a GPU.

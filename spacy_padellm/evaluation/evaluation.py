@@ -114,7 +114,7 @@ def evaluate(
         are annotated.
     batch_size (int | None): Documents that go through the pipeline together; None takes the
         pipeline's own.
-    progress (Callable[[int], object]): Diagnostics the number of documents after each batch.
+    progress (Callable[[int], object]): Called with the number of documents after each batch.
     RETURNS (Evaluation): Metrics and outcomes.
     RAISES (ValueError): A document that the component can't read.
     """

@@ -53,7 +53,7 @@ def tune(
     slacks (Sequence[float | None]): Of `decoder.count_slack`.
     thresholds (Sequence[float]): Of `threshold`.
     batch_size (int | None): Documents a batch; None takes the pipeline's own.
-    progress (Callable[[int], Any]): Diagnostics how many documents were decoded.
+    progress (Callable[[int], Any]): Called with how many documents were decoded.
     RETURNS (list[Trial]): For each slack each threshold, in order.
     RAISES (ValueError): A slack out of its range, a document longer than the model's window.
     """
