@@ -1,4 +1,4 @@
-"""How an autoregressive decoder's one answer is written, bounded and read."""
+"""The form of an autoregressive decoder's answer: how it is written, bounded and parsed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..documents.gold import Gold
 from ..prompts.tree_builder import TreeBuilder
 from ..tokenization.codec import Codec, one_line
-from .params import DecodingParams
+from .params import ResolvedParams
 
 Range = tuple[int, int]  # characters, end exclusive
 
@@ -29,7 +29,7 @@ class Written:
 
 @dataclass(frozen=True)
 class ReadMention:
-    """A mention as it stands in an answer.
+    """A mention in an answer.
 
     label (str): Its label.
     text (str): Its text.
@@ -45,9 +45,9 @@ class ReadMention:
 
 @dataclass(frozen=True)
 class Reading:
-    """What an answer says.
+    """The mentions of a parsed answer.
 
-    mentions (tuple[ReadMention, ...]): Those that are well-formed, in reading order.
+    mentions (tuple[ReadMention, ...]): The well-formed mentions, in reading order.
     n_malformed (int): Faults of the form.
     """
 
@@ -58,11 +58,11 @@ class Reading:
 class AnswerForm(ABC):
     """One form of answers, for one list of labels.
 
-    In an answer a label is called by the words that the model reads for it, on one line and as the
-    tokenizer gives them back.
+    In an answer a label has the name that its prompts have, on one line and as the tokenizer
+    decodes it.
 
     codec (Codec): The tokenizer.
-    names (Mapping[str, str]): For each label what it is called, see `label_names`.
+    names (Mapping[str, str]): The name of each label, see `label_names`.
     RAISES (ValueError): Names that the form can't tell from one another or from itself.
     """
 
@@ -82,7 +82,7 @@ class AnswerForm(ABC):
 
     @property
     def question(self) -> str:
-        """RETURNS (str): What asks for the answer, behind the trunk."""
+        """RETURNS (str): The prompt of the answer, after the trunk."""
         return "\n".join(self.names.values()) + self.cue
 
     @abstractmethod
@@ -90,7 +90,7 @@ class AnswerForm(ABC):
         """RETURNS (Written): The answer of a gold document, for the form's labels."""
 
     @abstractmethod
-    def most_tokens(self, texts: Sequence[str], bounds: DecodingParams) -> list[int]:
+    def most_tokens(self, texts: Sequence[str], params: ResolvedParams) -> list[int]:
         """RETURNS (list[int]): For each text, the tokens after which a line of its answer is
         stopped."""
 
@@ -99,23 +99,23 @@ class AnswerForm(ABC):
         """RETURNS (bool): Whether an answer that holds a line break is complete."""
 
     @abstractmethod
-    def is_full(self, answer: str, bounds: DecodingParams) -> bool:
-        """RETURNS (bool): Whether an answer that holds a line break says more mentions of a label
-        than the bound."""
+    def is_full(self, answer: str, params: ResolvedParams) -> bool:
+        """RETURNS (bool): Whether an answer that holds a line break has more mentions of a label
+        than `max_count`."""
 
     @abstractmethod
     def read(self, answer: str, text: str, *, ended: bool = True) -> Reading:
-        """Read an answer: keep what is well-formed, count what is not.
+        """Parse an answer: keep its well-formed mentions, count its faults.
 
-        answer (str): What was said, with its end if it is a line break.
+        answer (str): The generated text, with its end if it is a line break.
         text (str): The document's text.
-        ended (bool): Whether it came to its end.
-        RETURNS (Reading): What it says.
+        ended (bool): Whether the answer came to its end.
+        RETURNS (Reading): The mentions.
         """
 
 
 def label_names(builder: TreeBuilder, labels: Sequence[str]) -> dict[str, str]:
-    """RETURNS (dict[str, str]): For each label what it is called in an answer."""
+    """RETURNS (dict[str, str]): The name of each label in an answer."""
     codec = builder.codec
     described = [one_line(builder.describe(label)) for label in labels]
     known = map(codec.decode, codec.encode_texts(described))

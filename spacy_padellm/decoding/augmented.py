@@ -12,14 +12,15 @@ from ..tokenization.codec import Codec, one_line
 from .answer_form import AnswerForm, Range, Reading, ReadMention, Written, label_names, one_of
 from .autoregressive import AutoregressiveDecoder
 from .decoder import decoder_factory
-from .params import DecodingParams
+from .params import ResolvedParams
 
 UNFIT_NAME = re.compile(r"[<>]|^[/\\]")
 
 
 @dataclass
 class _Open:
-    """A tag that was opened: its label, its text from `start` to `end`, where that stands."""
+    """An opened tag: its label, the start and end of its text, and the text's ranges in the
+    line."""
 
     label: str
     start: int
@@ -40,7 +41,7 @@ class TagForm(AnswerForm):
         super().__init__(codec, names)
         if unfit := [name for name in self.labels if UNFIT_NAME.search(name)]:
             raise ValueError(
-                f"The words that the model reads for labels can't be tags where they hold < or > "
+                f"The words of labels in the prompt can't be tags where they hold < or > "
                 f"or start with a slash or a backslash: {unfit}. Give other words in "
                 "label_definitions."
             )
@@ -51,28 +52,28 @@ class TagForm(AnswerForm):
         one that starts before it is left out."""
         text = one_line(gold.text)
         spans = _nested(span for span in gold.spans if text[span[0] : span[1]].strip())
-        # At one place tags close inside out, before others open, the longest first.
+        # At one offset tags close inside out, before others open, the longest first.
         tags: list[tuple[int, int, int, int, str]] = []
         for order, (start, end, label) in enumerate(spans):
             tags += (start, 1, -end, order, label), (end, 0, -start, -order, label)
         pieces: list[str] = []
         at = 0
-        for place, opens, _, _, label in sorted(tags):
-            said = self._escape(text[at:place])
+        for offset, opens, _, _, label in sorted(tags):
+            before = self._escape(text[at:offset])
             tag = f"<{self.names[label]}>" if opens else f"</{self.names[label]}>"
             # A space goes with the tag after it, as most tokenizers have it before a word.
-            if opens and said.endswith(" "):
-                said, tag = said[:-1], " " + tag
-            pieces += (said, tag)
-            at = place
+            if opens and before.endswith(" "):
+                before, tag = before[:-1], " " + tag
+            pieces += (before, tag)
+            at = offset
         pieces.append(self._escape(text[at:]))
         return Written(tuple(piece for piece in pieces if piece), len(gold.spans) - len(spans))
 
-    def most_tokens(self, texts: Sequence[str], bounds: DecodingParams) -> list[int]:
+    def most_tokens(self, texts: Sequence[str], params: ResolvedParams) -> list[int]:
         """RETURNS (list[int]): Those of the text, and of tags around each of its tokens."""
         tags = self.codec.encode_texts([f" <{name}></{name}>" for name in self.labels])
         n_tags = max(map(len, tags)) + 1
-        most = bounds.max_count * len(self.names)
+        most = params.max_count * len(self.names)
         lengths = map(len, self.codec.encode_texts([one_line(text) for text in texts]))
         return [n_text + min(n_text, most) * n_tags for n_text in lengths]
 
@@ -80,14 +81,14 @@ class TagForm(AnswerForm):
         """RETURNS (bool): True: the first line break is the end."""
         return True
 
-    def is_full(self, answer: str, bounds: DecodingParams) -> bool:
+    def is_full(self, answer: str, params: ResolvedParams) -> bool:
         """RETURNS (bool): False: the text's length bounds its mentions."""
         return False
 
     def read(self, answer: str, text: str, *, ended: bool = True) -> Reading:
-        """RETURNS (Reading): The mentions; faults are a tag that closes what is not the innermost
-        open one, a tag that is never closed, a mention without text, and a text that is not the
-        document's."""
+        """RETURNS (Reading): The mentions; faults are a closing tag that does not match the
+        innermost open one, a tag that is never closed, a mention without text, and a text that is
+        not the document's."""
         line = answer.split("\n", 1)[0]
         if not ended:
             line = self._without_begun_tag(line)
@@ -151,12 +152,12 @@ class TagForm(AnswerForm):
         return self._tag.sub(r"<\1\\\2\3>", text)
 
     def _differs(self, plain: str, text: str, ended: bool) -> bool:
-        """RETURNS (bool): Whether what was repeated is not the text, as the tokenizer gives it
-        back and but for spaces; an answer that was stopped may be its beginning."""
-        line, said = one_line(text), "".join(plain.split())
+        """RETURNS (bool): Whether the repeated text is not the document's, as the tokenizer decodes
+        it and ignoring spaces; an answer that was stopped may be its beginning."""
+        line, repeated = one_line(text), "".join(plain.split())
         for given in (line, self.codec.decode(self.codec.encode(line))):
             letters = "".join(given.split())
-            if said == letters or (not ended and letters.startswith(said)):
+            if repeated == letters or (not ended and letters.startswith(repeated)):
                 return False
         return True
 
@@ -189,10 +190,10 @@ def _trimmed(line: str, ranges: Sequence[Range]) -> tuple[Range, ...]:
     """RETURNS (tuple[Range, ...]): Ranges of a line without the spaces at their ends, which some
     tokenizers add to each piece."""
     at = [i for start, end in ranges for i in range(start, end)]
-    said = [i for i in at if not line[i].isspace()]
-    if not said:
+    filled = [i for i in at if not line[i].isspace()]
+    if not filled:
         return ()
-    first, last = said[0], said[-1] + 1
+    first, last = filled[0], filled[-1] + 1
     return tuple(
         (max(start, first), min(end, last)) for start, end in ranges if start < last and first < end
     )

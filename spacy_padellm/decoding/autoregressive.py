@@ -1,5 +1,5 @@
 """Autoregressive decoders, the baselines of PaDeLLM-NER (arXiv 2402.04838, section 4): one prompt
-and one answer a document, said token by token."""
+and one answer per document, generated token by token."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ import torch
 from ..documents.gold import Gold
 from ..documents.prediction import Count, Prediction
 from ..documents.spans import Mention
-from ..engine.language_model import LanguageModel
-from ..engine.prompt_rows import Feed, Run, feed_of
+from ..engine.runner import Runner
+from ..engine.step import Run, StepInput
 from ..prompts.tree import COUNT, Paths, PromptTree
 from ..prompts.tree_builder import KnownIds, TreeBuilder
 from ..tokenization.codec import Codec
 from .answer_form import AnswerForm
 from .decoder import Decoder
-from .lattice import Passage
-from .logits import check_finite, likeliest
-from .params import DecodingParams
+from .lattice import ConstraintText
+from .logits import check_finite, most_likely
+from .params import ResolvedParams
 from .token_alignment import TokenAlignment
 
 logger = logging.getLogger(__name__)
@@ -36,11 +36,14 @@ BRANCH = 1  # label path of the question and its answer
 
 @dataclass
 class Answer:
-    """One answer, token by token.
+    """An answer while it is generated.
 
     tree (int): Number of the document's tree in its batch.
     position (int): Position of the next token.
     most_tokens (int): Tokens after which a line of it is stopped.
+    ids, logprobs (list): Generated tokens and their natural-log probabilities.
+    open, ended (bool): Whether it goes on; whether it came to its end.
+    n_line_tokens (int): Tokens of its last line.
     """
 
     tree: int
@@ -53,17 +56,17 @@ class Answer:
     n_line_tokens: int = 0
 
     def close(self, *, ended: bool) -> None:
-        """Say no more."""
+        """Stop generating."""
         self.open, self.ended = False, ended
 
 
 class AutoregressiveDecoder(Decoder):
-    """Asks once for all labels and lets the model say one answer, greedily, with a KV cache.
+    """Generates one answer for all labels, greedily, with a KV cache.
 
-    The model is trained to give its answer in the same form. Of an answer all that is well-formed
-    is kept and faults are counted (`Prediction.malformed`). An answer stops at the model's window
-    and at a bound on its length (`AnswerForm.most_tokens`, `AnswerForm.is_full`); what a bound
-    stops says so (`Prediction.ended`, `Mention.ended`, `Count.bounded`).
+    The model is trained on answers of the same form. The well-formed parts of an answer are kept,
+    and its faults are counted (`Prediction.malformed`). An answer stops at the model's window and
+    at a bound on its length (`AnswerForm.most_tokens`, `AnswerForm.is_full`); `Prediction.ended`,
+    `Mention.ended` and `Count.bounded` record where a bound stopped it.
     """
 
     @abstractmethod
@@ -71,14 +74,14 @@ class AutoregressiveDecoder(Decoder):
         """RETURNS (AnswerForm): The form of answers about these labels."""
 
     def gold_trees(self, builder: TreeBuilder, golds: Sequence[Gold]) -> list[PromptTree]:
-        """RETURNS (list[PromptTree]): One question with its answer a document."""
+        """RETURNS (list[PromptTree]): One question with its answer per document."""
         forms = {labels: self.form(builder, labels) for labels in {gold.labels for gold in golds}}
         written = [forms[gold.labels].write(gold) for gold in golds]
         questions = {labels: form.question for labels, form in forms.items()}
-        pieces = {*questions.values(), *chain.from_iterable(one.pieces for one in written)}
+        pieces = {*questions.values(), *chain.from_iterable(a.pieces for a in written)}
         order = list(pieces)
         ids = dict(zip(order, builder.codec.encode_texts(order), strict=True))
-        n_lost = sum(one.n_lost for one in written)
+        n_lost = sum(answer.n_lost for answer in written)
         if n_lost:
             logger.warning(
                 "%d of %d gold mentions can't be written in the answers of %s (blank, or crossing "
@@ -87,124 +90,126 @@ class AutoregressiveDecoder(Decoder):
                 sum(len(gold.spans) for gold in golds),
                 type(self).__name__,
             )
-        return builder.sequences(
+        return builder.sequence_trees(
             [gold.text for gold in golds],
             [ids[questions[gold.labels]] for gold in golds],
-            [[token for piece in one.pieces for token in ids[piece]] for one in written],
+            [[token for piece in answer.pieces for token in ids[piece]] for answer in written],
             [gold.spans if gold.complete else None for gold in golds],
             [gold.labels for gold in golds],
             builder.codec.end_id,
         )
 
-    def ask(
+    def question_trees(
         self,
         builder: TreeBuilder,
         texts: Sequence[str],
         labels: Sequence[str],
         ids: KnownIds = None,
     ) -> list[PromptTree]:
-        """RETURNS (list[PromptTree]): One question a text."""
+        """RETURNS (list[PromptTree]): One question per text."""
         if not texts:
             return []
         head = builder.codec.encode(self.form(builder, labels).question)
-        trees = builder.sequences(texts, [head] * len(texts), ids=ids)
+        trees = builder.sequence_trees(texts, [head] * len(texts), ids=ids)
         return [replace(tree, labels=tuple(labels)) for tree in trees]
 
-    def most_text_tokens(self, builder: TreeBuilder, labels: Sequence[str]) -> int | None:
+    def max_text_tokens(self, builder: TreeBuilder, labels: Sequence[str]) -> int | None:
         """RETURNS (int | None): Most tokens of a text; its answer may be twice as long."""
         head = builder.codec.encode(self.form(builder, labels).question)
-        free = builder.text_room([head])
+        free = builder.max_text_tokens([head])
         return None if free is None else free // 3
 
-    def work(self, model: LanguageModel, tree: PromptTree) -> int:
-        """RETURNS (int): Tokens of a tree's first pass."""
+    def n_prefill_tokens(self, runner: Runner, tree: PromptTree) -> int:
+        """RETURNS (int): Tokens of the first pass over a tree."""
         return len(tree)
 
     def decode(
         self,
-        model: LanguageModel,
+        runner: Runner,
         builder: TreeBuilder,
         trees: Sequence[PromptTree],
-        passages: Sequence[Passage],
-        bounds: DecodingParams,
+        texts: Sequence[ConstraintText],
+        params: ResolvedParams,
     ) -> list[Prediction]:
-        """RETURNS (list[Prediction]): One a tree, all of them decoded together."""
+        """RETURNS (list[Prediction]): One prediction per tree, all of them decoded together."""
         form = self.form(builder, trees[0].labels)
-        texts = [passage.text for passage in passages]
-        answers = self.answer(model, form, trees, form.most_tokens(texts, bounds), bounds)
+        plain = [text.text for text in texts]
+        answers = self.generate(runner, form, trees, form.most_tokens(plain, params), params)
         return [
-            self._prediction(form, answer, text, bounds)
-            for answer, text in zip(answers, texts, strict=True)
+            self._prediction(form, answer, text, params)
+            for answer, text in zip(answers, plain, strict=True)
         ]
 
-    def answer(
+    def generate(
         self,
-        model: LanguageModel,
+        runner: Runner,
         form: AnswerForm,
         trees: Sequence[PromptTree],
         most_tokens: Sequence[int],
-        bounds: DecodingParams,
+        params: ResolvedParams,
     ) -> list[Answer]:
-        """Let the model answer questions.
+        """Generate the answers of questions.
 
-        model (LanguageModel): The model.
-        form (AnswerForm): The form of the answers; says where one ends.
+        runner (Runner): Runs the model.
+        form (AnswerForm): The form of the answers, which defines where one ends.
         trees (Sequence[PromptTree]): The questions, at least one.
         most_tokens (Sequence[int]): For each, the tokens after which a line is stopped.
-        bounds (DecodingParams): Where answers stop.
-        RETURNS (list[Answer]): One a tree.
+        params (ResolvedParams): Where answers stop.
+        RETURNS (list[Answer]): One answer per tree.
         """
         answers = [
             Answer(i, int(tree.position.max()) + 1, most)
             for i, (tree, most) in enumerate(zip(trees, most_tokens, strict=True))
         ]
         longest = max(map(len, trees))
-        rows = model.start_rows(len(trees), longest + longest // 2, bounds.graphs)
+        rows = runner.start_rows(len(trees), longest + longest // 2, params.graphs)
         runs: list[Run] = [(i, tree.ids, tree.paths(i)) for i, tree in enumerate(trees)]
-        logits = rows.feed(feed_of(runs))
-        live = held = answers  # held: one a row
-        listen = _Listener(model.codec, form, bounds)
+        output = rows.forward(StepInput.of_runs(runs))
+        open_answers = held = answers  # held: one per row
+        selection = _Selection(runner.model.codec, form, params)
         while True:
-            listen(live, logits)
-            live = [answer for answer in live if answer.open]
-            if not live:
+            selection.append(open_answers, output.logits)
+            open_answers = [answer for answer in open_answers if answer.open]
+            if not open_answers:
                 return answers
             row = [row for row, answer in enumerate(held) if answer.open]
-            if 2 * len(live) <= len(held):
+            if 2 * len(open_answers) <= len(held):
                 rows.keep(row)
-                held, row = live, list(range(len(live)))
-            logits = rows.feed(_next_tokens(live, row))
+                held, row = open_answers, list(range(len(open_answers)))
+            output = rows.forward(_last_tokens(open_answers, row))
+            for answer in open_answers:
+                answer.position += 1
 
     def _prediction(
-        self, form: AnswerForm, answer: Answer, text: str, bounds: DecodingParams
+        self, form: AnswerForm, answer: Answer, text: str, params: ResolvedParams
     ) -> Prediction:
-        spoken = TokenAlignment(form.codec, answer.ids)
-        reading = form.read(spoken.text, text, ended=answer.ended)
-        numbers = Counter(one.label for one in reading.mentions)
+        alignment = TokenAlignment(form.codec, answer.ids)
+        reading = form.read(alignment.text, text, ended=answer.ended)
+        numbers = Counter(mention.label for mention in reading.mentions)
         mentions: dict[str, list[Mention]] = {label: [] for label in form.names}
-        for one in reading.mentions:
-            index = len(mentions[one.label]) + 1
-            if index > bounds.max_count:
+        for read in reading.mentions:
+            index = len(mentions[read.label]) + 1
+            if index > params.max_count:
                 continue
-            tokens = spoken.tokens(one.ranges)
-            ended, said = one.ended, one.text
-            if len(tokens) > bounds.max_mention_tokens:
-                tokens = tokens[: bounds.max_mention_tokens]
-                ended, said = False, form.codec.decode([answer.ids[i] for i in tokens])
+            tokens = alignment.tokens(read.ranges)
+            ended, string = read.ended, read.text
+            if len(tokens) > params.max_mention_tokens:
+                tokens = tokens[: params.max_mention_tokens]
+                ended, string = False, form.codec.decode([answer.ids[i] for i in tokens])
             logprobs = tuple(answer.logprobs[i] for i in tokens)
-            mentions[one.label].append(Mention(one.label, index, said, logprobs, ended))
+            mentions[read.label].append(Mention(read.label, index, string, logprobs, ended))
         if reading.n_malformed or not answer.ended:
             logger.debug(
                 "%d faults in the answer about %r…, which %s: %r",
                 reading.n_malformed,
                 text[:60],
                 "ended" if answer.ended else "was stopped by a bound",
-                spoken.text,
+                alignment.text,
             )
         return Prediction(
             tuple(
-                # No number was said, so it has no probability.
-                Count(label, numbers[label], math.nan, numbers[label] > bounds.max_count)
+                # No number was generated, so it has no probability.
+                Count(label, numbers[label], math.nan, numbers[label] > params.max_count)
                 for label in form.names
             ),
             tuple(chain.from_iterable(mentions.values())),
@@ -213,22 +218,22 @@ class AutoregressiveDecoder(Decoder):
         )
 
 
-class _Listener:
-    """Lets answers take their likeliest tokens, and closes those that have ended."""
+class _Selection:
+    """Appends the likeliest tokens to answers, and closes those that have ended."""
 
-    def __init__(self, codec: Codec, form: AnswerForm, bounds: DecodingParams):
+    def __init__(self, codec: Codec, form: AnswerForm, params: ResolvedParams):
         self._codec = codec
         self._form = form
-        self._bounds = bounds
+        self._params = params
         self._breaks: dict[int, bool] = {}
 
-    def __call__(self, answers: Sequence[Answer], logits: torch.Tensor) -> None:
-        tokens, logprobs = likeliest(logits)
+    def append(self, answers: Sequence[Answer], logits: torch.Tensor) -> None:
+        tokens, logprobs = most_likely(logits)
         check_finite(np.array(logprobs))
         for answer, token, logprob in zip(answers, tokens, logprobs, strict=True):
-            self._take(answer, token, logprob)
+            self._append_one(answer, token, logprob)
 
-    def _take(self, answer: Answer, token: int, logprob: float) -> None:
+    def _append_one(self, answer: Answer, token: int, logprob: float) -> None:
         if token == self._codec.tokenizer.eos_token_id:
             answer.close(ended=True)
             return
@@ -237,13 +242,13 @@ class _Listener:
         answer.n_line_tokens += 1
         if self._breaks_line(token):
             answer.n_line_tokens = 0
-            said = TokenAlignment(self._codec, answer.ids).text
-            if self._form.has_ended(said):
+            text = TokenAlignment(self._codec, answer.ids).text
+            if self._form.has_ended(text):
                 answer.close(ended=True)
                 return
-            if self._form.is_full(said, self._bounds):
+            if self._form.is_full(text, self._params):
                 answer.close(ended=False)
-        limit = self._bounds.max_positions
+        limit = self._params.max_positions
         at_limit = limit is not None and answer.position >= limit
         if at_limit or answer.n_line_tokens > answer.most_tokens:
             answer.close(ended=False)
@@ -254,13 +259,11 @@ class _Listener:
         return self._breaks[token]
 
 
-def _next_tokens(answers: Sequence[Answer], row: Sequence[int]) -> Feed:
-    """RETURNS (Feed): The last token of each answer, in the given rows."""
+def _last_tokens(answers: Sequence[Answer], row: Sequence[int]) -> StepInput:
+    """RETURNS (StepInput): The last token of each answer, in the given rows."""
     n = len(answers)
     position = np.array([answer.position for answer in answers])
     tree = np.array([answer.tree for answer in answers])
     paths = Paths(tree, np.full(n, BRANCH), np.full(n, COUNT), position, position)
     ids = np.array([answer.ids[-1] for answer in answers])
-    for answer in answers:
-        answer.position += 1
-    return Feed(np.array(row), ids, paths, np.arange(n))
+    return StepInput(np.array(row), ids, paths, np.arange(n))

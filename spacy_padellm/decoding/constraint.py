@@ -1,4 +1,4 @@
-"""The substring constraint: mentions that can only be strings of the text, as tensors."""
+"""The substring constraint: mentions can only be strings of the text, as tensor operations."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from .logits import Logits, check_finite
 from .mentions import NOTHING
 
 END = 0  # the end of a mention among a document's own tokens
-# Edges times steps of the mentions that choose at once: what is held is some such tables.
+# Edges times steps of the mentions that are selected at once: memory is some such tables.
 CELLS = 1 << 22
 
 
-class Chosen(NamedTuple):
-    """What mentions take, token by token: arrays of one row a mention.
+class Selected(NamedTuple):
+    """The next tokens of mentions, arrays of one row per mention.
 
     token (Ints): The tokens [mentions, steps]; the end's id, or NOTHING where the text allows none.
     logprob (NDArray[np.float64]): Their natural-log probabilities by the model.
     text_logprob (NDArray[np.float64]): The same among the tokens that the text allows.
-    n_steps (Ints): Steps that count: the first, and one more for each token of the draft that was
-        chosen [mentions].
-    node (Ints): The first byte that the text can go on with after them [mentions].
+    n_steps (Ints): Number of valid steps: the first, and one more for each accepted draft token
+        [mentions].
+    next_byte (Ints): The first byte offset at which the text goes on after them [mentions].
     """
 
     token: Ints
     logprob: NDArray[np.float64]
     text_logprob: NDArray[np.float64]
     n_steps: Ints
-    node: Ints
+    next_byte: Ints
 
 
 def distinct(keys: Ints) -> tuple[Ints, Ints]:
-    """As `np.unique` with `return_inverse`, which sorts indices: several times slower.
+    """Compute `np.unique` with `return_inverse`, several times faster: no indices are sorted.
 
     keys (Ints): Not negative [n].
-    RETURNS (tuple[Ints, Ints]): The keys, each once, rising; for each of `keys` its number there.
+    RETURNS (tuple[Ints, Ints]): The distinct keys, rising; the index of each of `keys` among them.
     """
     n_bits = len(keys).bit_length()
     if int(keys.max(initial=0)).bit_length() + n_bits > 62:
@@ -59,22 +59,22 @@ def distinct(keys: Ints) -> tuple[Ints, Ints]:
 
 
 class Constraint:
-    """Where in their texts mentions can be, by what they have said so far.
+    """The nodes that mentions have reached in the lattices of their texts.
 
-    A mention that has said nothing is at START. A token takes it along every edge that bears it,
-    so that it is at all the bytes before which the text has what was said.
+    A mention without tokens is at START. A token moves it along every edge of that token, so that
+    it is at all byte offsets before which the text has the tokens generated so far.
 
     documents (Sequence[Lattice]): The documents of a batch.
     end_id (int): The token that ends a mention.
-    device (torch.device): Where logits are.
+    device (torch.device): The device of the logits.
     """
 
     def __init__(self, documents: Sequence[Lattice], end_id: int, device: torch.device):
         self._documents = documents
         self._device = device
-        sizes, n_opening, n_bytes = (
+        sizes, n_first, n_bytes = (
             np.array([len(getattr(one, name)) for one in documents])
-            for name in ("src", "place", "is_end")
+            for name in ("src", "start_byte", "is_end")
         )
         self._start = int(n_bytes.max())
         self._after, self._trash = self._start + 1, self._start + 2
@@ -95,7 +95,7 @@ class Constraint:
         self._need = self._columns(need, sizes, FAR)
         self._token = self._columns(token, sizes, ABSENT)
         self._own = self._columns(number, sizes, self._n_own)
-        self._opening = self._columns(token[edge < n_opening[document]], n_opening, end_id)
+        self._first_tokens = self._columns(token[edge < n_first[document]], n_first, end_id)
         tokens = self._columns(own % vocabulary, n_own, end_id)
         self._tokens = pad(tokens, (1, 0), value=end_id)
         self._is_end = pad(self._columns(is_end, n_bytes, False), (0, 3))
@@ -104,7 +104,7 @@ class Constraint:
         self._reached = torch.zeros(0, n_nodes, dtype=torch.bool, device=device)
 
     def add(self, documents: Ints) -> Ints:
-        """Mentions that begin.
+        """Add mentions without tokens.
 
         documents (Ints): The document of each.
         RETURNS (Ints): Their numbers.
@@ -116,35 +116,33 @@ class Constraint:
         self._reached = torch.cat([self._reached, new])
         return np.arange(first, len(self._document))
 
-    def choose(
+    def select(
         self, mentions: Ints, logits: Logits, left: Ints, rows: Ints, drafts: Ints
-    ) -> Chosen:
-        """Let mentions take the likeliest of the tokens that the text allows, and go on as long as
-        they take what their drafts say.
+    ) -> Selected:
+        """Select the likeliest of the tokens that the text allows, and go on as long as they equal
+        the draft tokens.
 
         mentions (Ints): Their numbers, at least one.
-        logits (Logits): Where `device` is.
-        left (Ints): Tokens that each may still say [mentions].
+        logits (Logits): On `device`.
+        left (Ints): Tokens that each may still generate [mentions].
         rows (Ints): Rows of the logits: of the next token of each, then of the tokens after those
-            of its draft; ABSENT behind its end [mentions, steps].
-        drafts (Ints): Tokens that were fed [mentions, steps - 1]; ABSENT behind a draft's end.
-        RETURNS (Chosen): What each took.
+            of its draft; ABSENT after its end [mentions, steps].
+        drafts (Ints): Draft tokens [mentions, steps - 1]; ABSENT after a draft's end.
+        RETURNS (Selected): The tokens of each.
         """
         size = max(1, CELLS // max(1, self._src.shape[1] * rows.shape[1]))
-        alone = np.stack([mentions, self._document[mentions], left], axis=1)
-        asked = self._tensor(np.concatenate([alone, rows, drafts], axis=1))
+        columns = np.stack([mentions, self._document[mentions], left], axis=1)
+        inputs = self._tensor(np.concatenate([columns, rows, drafts], axis=1))
         widths = [1, 1, 1, rows.shape[1], drafts.shape[1]]
-        found = torch.cat(
-            [self._choose(logits, *part.split(widths, 1)) for part in asked.split(size)]
-        )
+        parts = [self._select(logits, *part.split(widths, 1)) for part in inputs.split(size)]
         # One copy from the device: float64 holds every token exactly.
-        said = found.cpu().numpy()
+        table = torch.cat(parts).cpu().numpy()
         n = rows.shape[1]
-        token, logprob, text_logprob = (said[:, i * n : i * n + n] for i in range(3))
-        n_steps, node = said[:, 3 * n :].astype(np.int64).T
-        return Chosen(token.astype(np.int64), logprob, text_logprob, n_steps, node)
+        token, logprob, text_logprob = (table[:, i * n : i * n + n] for i in range(3))
+        n_steps, next_byte = table[:, 3 * n :].astype(np.int64).T
+        return Selected(token.astype(np.int64), logprob, text_logprob, n_steps, next_byte)
 
-    def _choose(
+    def _select(
         self,
         logits: Logits,
         mentions: torch.Tensor,
@@ -153,7 +151,7 @@ class Constraint:
         rows: torch.Tensor,
         drafts: torch.Tensor,
     ) -> torch.Tensor:
-        """RETURNS (torch.Tensor): float64 [mentions, 3 * steps + 2]: the parts of Chosen."""
+        """RETURNS (torch.Tensor): float64 [mentions, 3 * steps + 2]: the parts of Selected."""
         n, n_steps = rows.shape
         mentions, document = mentions[:, 0], document[:, 0]
         states = [self._reached[mentions]]
@@ -173,16 +171,16 @@ class Constraint:
         legal = legal[..., : self._n_own]
         legal[..., END] = (reached & self._is_end[document][:, None]).any(2)
 
-        there = rows.clamp_min(0)
-        values = logits.at(there[:, :, None], self._tokens[document][:, None])
+        row = rows.clamp_min(0)
+        values = logits.gather(row[:, :, None], self._tokens[document][:, None])
         values = values.masked_fill(~legal, -torch.inf)
         best, choice = values.max(2)
         none = best == -torch.inf
         chosen = self._tokens[document].gather(1, choice).masked_fill(none, NOTHING)
         follows = (chosen[:, :-1] == drafts) & (drafts != ABSENT)
-        n_taken = 1 + follows.int().cumprod(1).sum(1)
+        n_selected = 1 + follows.int().cumprod(1).sum(1)
 
-        end = (n_taken - 1)[:, None]
+        end = (n_selected - 1)[:, None]
         last = choice.gather(1, end)
         state = reached.gather(1, end[:, :, None].expand(-1, -1, reached.shape[2]))[:, 0]
         live = live.gather(1, end[:, :, None].expand(-1, -1, live.shape[2]))[:, 0]
@@ -193,45 +191,49 @@ class Constraint:
         return torch.cat(
             [
                 chosen.double(),
-                (best - logits.total[there]).double(),
+                (best - logits.logsumexp[row]).double(),
                 (best - values.logsumexp(2)).double(),
-                n_taken[:, None].double(),
+                n_selected[:, None].double(),
                 state.int().argmax(1)[:, None].double(),
             ],
             1,
         )
 
     def _moved(self, reached: torch.Tensor, dst: torch.Tensor, taken: torch.Tensor) -> torch.Tensor:
-        """RETURNS (torch.Tensor): bool [mentions, nodes]: where edges lead that were taken."""
-        there = torch.zeros_like(reached).scatter_(1, dst.where(taken, self._trash), True)
-        there[:, self._trash] = False
-        return there
+        """RETURNS (torch.Tensor): bool [mentions, nodes]: the nodes that the taken edges lead
+        to."""
+        moved = torch.zeros_like(reached).scatter_(1, dst.where(taken, self._trash), True)
+        moved[:, self._trash] = False
+        return moved
 
-    def openings(self, mentions: Ints, logits: Logits, rows: Ints) -> list[NDArray[np.float64]]:
-        """How likely mentions begin with each of the first tokens that their documents allow.
+    def start_logprobs(
+        self, mentions: Ints, logits: Logits, rows: Ints
+    ) -> list[NDArray[np.float64]]:
+        """Compute the log-probabilities of the first tokens that the documents allow.
 
         mentions (Ints): Their numbers, at least one.
-        logits (Logits): Where `device` is.
+        logits (Logits): On `device`.
         rows (Ints): Rows of the logits: of the first token of each [mentions].
         RETURNS (list[NDArray]): For each, natural-log probabilities [edges out of START].
         RAISES (NotFiniteError): None of them is finite, or one is not a number.
         """
         documents = self._document[mentions]
-        opening = self._opening[self._tensor(documents)]
-        at = self._tensor(rows)
-        logprobs = logits.at(at[:, None], opening) - logits.total[at, None]
-        found = logprobs.double().cpu().numpy()
-        if found.shape[1]:
-            check_finite(found.max(1))
+        tokens = self._first_tokens[self._tensor(documents)]
+        row = self._tensor(rows)
+        logprobs = logits.gather(row[:, None], tokens) - logits.logsumexp[row, None]
+        table = logprobs.double().cpu().numpy()
+        if table.shape[1]:
+            check_finite(table.max(1))
         return [
-            row[: len(self._documents[d].place)] for row, d in zip(found, documents, strict=True)
+            scores[: len(self._documents[document].start_byte)]
+            for scores, document in zip(table, documents, strict=True)
         ]
 
     def enter(self, mentions: Sequence[int], nodes: Sequence[Ints]) -> None:
-        """Put mentions where their first tokens, chosen elsewhere, took them.
+        """Set the nodes that mentions have reached by first tokens that were chosen jointly.
 
         mentions (Sequence[int]): Their numbers.
-        nodes (Sequence[Ints]): Nodes that each has reached.
+        nodes (Sequence[Ints]): The nodes of each.
         """
         rows = np.repeat(np.asarray(mentions), [len(one) for one in nodes])
         columns = self._nodes(np.concatenate(nodes))
@@ -239,22 +241,23 @@ class Constraint:
         self._reached[self._tensor(rows), self._tensor(columns)] = True
 
     def ends(self, mentions: Ints) -> tuple[Ints, Ints]:
-        """Where the text has what mentions said, where a mention can end.
+        """Find the byte offsets at which the occurrences of mentions end.
 
         mentions (Ints): Their numbers.
-        RETURNS (tuple[Ints, Ints]): Indices into `mentions`, and for each a byte before which the
-            text has it; rising, each mention's bytes too [places].
+        RETURNS (tuple[Ints, Ints]): Indices into `mentions`, rising, and for each the byte offset
+            after an occurrence, rising for each mention [occurrences].
         """
-        at, document = self._tensor(mentions), self._tensor(self._document[mentions])
-        of, place = (self._reached[at] & self._is_end[document]).cpu().numpy().nonzero()
-        return of, place
+        number, document = self._tensor(mentions), self._tensor(self._document[mentions])
+        ends = self._reached[number] & self._is_end[document]
+        index, byte_offset = ends.cpu().numpy().nonzero()
+        return index, byte_offset
 
     def _nodes(self, nodes: Ints) -> Ints:
         known = np.where(nodes == START, self._start, nodes)
         return np.where(nodes == AFTER, self._after, known)
 
     def _columns(self, values: NDArray[Any], sizes: Ints, padding: int) -> torch.Tensor:
-        """RETURNS (torch.Tensor): A row a document: its values, then padding."""
+        """RETURNS (torch.Tensor): One row per document: its values, then padding."""
         width = int(sizes.max())
         first = np.cumsum(sizes) - sizes
         dtype = bool if values.dtype == bool else np.int64

@@ -1,4 +1,4 @@
-"""The numbers of labels' mentions while they are said, digit by digit."""
+"""The counts of a batch while they are decoded, digit by digit."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..documents.prediction import Count
-from ..engine.token_runs import Pieces
+from ..engine.token_runs import TokenRuns
 from ..engine.transfer import on_device
 from ..prompts.tree import COUNT, TRUNK, PromptTree
 from ..tokenization.arrays import Ints
 from ..tokenization.codec import Codec
 from .logits import Logits, check_finite
-from .params import DecodingParams
+from .params import ResolvedParams
 
 Floats = NDArray[np.float32]
 LEAST = np.float32(1e-30)
@@ -22,16 +22,17 @@ END = 10  # the symbol after the digits 0 to 9: the end of a number
 
 
 class CountBranches:
-    """The count branches of a batch, arrays of one item a label and tree.
+    """The count branches of a batch, arrays of one item per branch.
 
-    trees (Sequence[PromptTree]): What the model is asked: trunks and count branches alone.
+    trees (Sequence[PromptTree]): Trunks and count branches alone.
 
     tree, label (Ints): Tree and label path of each [branches].
-    last (Ints): Index of its last token in the joined tokens of all trees [branches].
+    last (Ints): Index of its last token among the joined tokens of all trees [branches].
     position (Ints): Position of its next token [branches].
     number (Ints): The number so far [branches].
-    logprob (NDArray[np.float64]): Natural-log probability of what was said [branches].
-    is_open, bounded (NDArray[np.bool_]): Whether more is to be said; whether the bound stopped it.
+    logprob (NDArray[np.float64]): Natural-log probability of the generated digits and end
+        [branches].
+    is_open, bounded (NDArray[np.bool_]): Whether the number goes on; whether a bound stopped it.
     evidence (NDArray[np.float32]): Natural-log probabilities of 0 to 9 by the text's tags; NaN
         where there are none [branches, 10].
     """
@@ -49,140 +50,155 @@ class CountBranches:
         self.is_open = np.ones(n, dtype=bool)
         self.bounded = np.zeros(n, dtype=bool)
         self.evidence = np.full((n, END), np.nan, dtype=np.float32)
-        self._begun = np.zeros(n, dtype=bool)
+        self._has_begun = np.zeros(n, dtype=bool)
         self._at_least = np.ones((n, END), dtype=np.float32)
-        self._begins = np.ones(n, dtype=np.float32)
+        self._first_digit_chance = np.ones(n, dtype=np.float32)
+
+    def __len__(self) -> int:
+        return len(self.last)
 
     @property
     def open(self) -> Ints:
-        """RETURNS (Ints): The numbers that have not ended."""
+        """RETURNS (Ints): The branches whose number goes on."""
         return np.flatnonzero(self.is_open)
 
-    def take(self, which: Ints, logits: Logits, codec: Codec, bounds: DecodingParams) -> None:
-        """Let branches take their likeliest digit or, after a digit, the end of the number.
+    def select(self, branches: Ints, logits: Logits, codec: Codec, params: ResolvedParams) -> None:
+        """Select the likeliest digit of branches or, after a digit, the end of the number. Other
+        tokens are masked: whatever the model, a count is a number.
 
-        Only digits and the end can be said: whatever the model, a count is a number.
-
-        which (Ints): Open branches.
-        logits (Logits): After each of them [branches].
+        branches (Ints): Open branches.
+        logits (Logits): Next-token logits of each [branches].
         codec (Codec): For the ids of digits and end.
-        bounds (DecodingParams): Where numbers stop.
+        params (ResolvedParams): How numbers are chosen, and where they stop.
+        RAISES (NotFiniteError): A log-probability that is not finite.
         """
-        if not len(which):
+        if not len(branches):
             return
-        symbols = on_device(symbols_of(codec), logits.values.device)
-        logprobs = (logits.of(symbols) - logits.total[:, None]).cpu().numpy()
+        symbols = on_device(number_symbols(codec), logits.values.device)
+        logprobs = (logits.columns(symbols) - logits.logsumexp[:, None]).cpu().numpy()
         symbol = logprobs.argmax(-1)
-        first = np.flatnonzero(~self._begun[which])
+        first = np.flatnonzero(~self._has_begun[branches])
         if len(first):
-            numbers = number_chances(logprobs[first, :END], self.evidence[which[first]], bounds)
-            symbol[first] = said = first_digits(numbers, bounds)
-            self._at_least[which[first]] = at_least(numbers)
-            # What a longer number begins with says that it is at least ten.
-            self._begins[which[first]] = numbers[np.arange(len(first)), said]
-        chosen = logprobs[np.arange(len(which)), symbol]
+            chances = number_chances(logprobs[first, :END], self.evidence[branches[first]], params)
+            symbol[first] = digits = first_digits(chances, params)
+            self._at_least[branches[first]] = at_least(chances)
+            # The first digit of a longer number implies that it is at least ten.
+            self._first_digit_chance[branches[first]] = chances[np.arange(len(first)), digits]
+        chosen = logprobs[np.arange(len(branches)), symbol]
         check_finite(chosen)
-        self.say(which, symbol, chosen, bounds)
+        self.append(branches, symbol, chosen, params)
 
-    def say(
-        self, which: Ints, symbol: Ints, logprob: NDArray[np.floating], bounds: DecodingParams
+    def append(
+        self,
+        branches: Ints,
+        symbol: Ints,
+        logprob: NDArray[np.floating],
+        params: ResolvedParams,
     ) -> None:
-        """Let branches say a digit (0-9) or the end of the number (10), of given probability."""
-        over = (symbol != END) & (self.number[which] > bounds.max_count)
-        stopped, which = which[over], which[~over]
+        """Append a digit (0-9) or the end of the number (10) to branches.
+
+        branches (Ints): Open branches.
+        symbol (Ints): The digit or end of each [branches].
+        logprob (NDArray): Its natural-log probability [branches].
+        params (ResolvedParams): Where numbers stop.
+        """
+        over = (symbol != END) & (self.number[branches] > params.max_count)
+        stopped, branches = branches[over], branches[~over]
         symbol, logprob = symbol[~over], logprob[~over]
         self.is_open[stopped] = False
         self.bounded[stopped] = True
-        digit = symbol != END
-        said = which[digit]
+        is_digit = symbol != END
+        extended = branches[is_digit]
         # No number goes on after a leading zero, so none waits for its end there.
-        zero = said[~self._begun[said] & (symbol[digit] == 0)]
-        self.number[said] = 10 * self.number[said] + symbol[digit]
-        self._begun[said] = True
-        self.logprob[which] += logprob
-        self.is_open[which[~digit]] = False
+        zero = extended[~self._has_begun[extended] & (symbol[is_digit] == 0)]
+        self.number[extended] = 10 * self.number[extended] + symbol[is_digit]
+        self._has_begun[extended] = True
+        self.logprob[branches] += logprob
+        self.is_open[branches[~is_digit]] = False
         self.is_open[zero] = False
-        self.bounded[which] |= ~self.is_open[which] & (self.number[which] > bounds.max_count)
+        ended = ~self.is_open[branches]
+        self.bounded[branches] |= ended & (self.number[branches] > params.max_count)
 
-    def last_digits(self, which: Ints, row: Ints, tree: Ints, codec: Codec) -> Pieces:
-        """Feed the last digits of numbers.
+    def last_digits(self, branches: Ints, row: Ints, tree: Ints, codec: Codec) -> TokenRuns:
+        """RETURNS (TokenRuns): The last digit of each number, at the branch's next position.
 
-        which (Ints): Numbers that have begun.
+        branches (Ints): Branches whose number has begun.
         row, tree (Ints): The row of each, and the number of its tree there.
         codec (Codec): For the ids of digits.
-        RETURNS (Pieces): A token each, at the position after those before.
         """
-        ids = np.array(codec.digit_ids)[self.number[which] % 10]
-        position = self.position[which]
-        self.position[which] += 1
-        label = self.label[which]
-        return Pieces(row, tree, label, np.full(len(tree), COUNT), position, ids[:, None])
+        ids = np.array(codec.digit_ids)[self.number[branches] % 10]
+        path = tree, self.label[branches], np.full(len(tree), COUNT)
+        return TokenRuns(row, *path, self.position[branches], ids[:, None])
 
-    def heads(self, which: Ints, bounds: DecodingParams) -> tuple[Ints, Ints]:
-        """RETURNS (tuple[Ints, Ints]): The mentions that numbers ask for: the number of each, and
-        its index, from 1 [mentions]."""
-        asked = np.minimum(self.number[which], bounds.max_count)
-        first = np.repeat(np.cumsum(asked) - asked, asked)
-        return np.repeat(which, asked), 1 + np.arange(len(first)) - first
+    def advance(self, branches: Ints) -> None:
+        """Move branches to the position after the token that was run last."""
+        self.position[branches] += 1
 
-    def log_at_least(self, which: Ints, index: Ints) -> NDArray[np.floating]:
-        """How likely numbers are as large as their mentions' indices, or larger.
+    def heads(self, branches: Ints, params: ResolvedParams) -> tuple[Ints, Ints]:
+        """RETURNS (tuple[Ints, Ints]): The mentions that the numbers stand for: the branch of each,
+        and its index, from 1 [mentions]."""
+        numbers = np.minimum(self.number[branches], params.max_count)
+        first = np.repeat(np.cumsum(numbers) - numbers, numbers)
+        return np.repeat(branches, numbers), 1 + np.arange(len(first)) - first
 
-        which (Ints): The number of each mention [mentions].
+    def log_at_least(self, branches: Ints, index: Ints) -> NDArray[np.floating]:
+        """Compute P(count >= index).
+
+        branches (Ints): The count branch of each mention [mentions].
         index (Ints): Its index, from 1 [mentions].
         RETURNS (NDArray): Natural-log probabilities [mentions].
         """
-        chance = self._at_least[which, np.minimum(index, END - 1)]
-        long = self.number[which] >= END
-        return np.log(np.where(long, np.maximum(chance, self._begins[which]), chance))
+        chance = self._at_least[branches, np.minimum(index, END - 1)]
+        is_long = self.number[branches] >= END
+        long_chance = np.maximum(chance, self._first_digit_chance[branches])
+        return np.log(np.where(is_long, long_chance, chance))
 
-    def said(self, trees: Sequence[PromptTree]) -> list[list[Count]]:
-        """RETURNS (list[list[Count]]): What was said of each tree, in the labels' order."""
-        found: list[list[Count]] = [[] for _ in trees]
+    def counts(self, trees: Sequence[PromptTree]) -> list[list[Count]]:
+        """RETURNS (list[list[Count]]): The counts of each tree, in the labels' order."""
+        counts: list[list[Count]] = [[] for _ in trees]
         columns = (self.tree, self.label, self.number, self.logprob, self.bounded)
         for tree, label, *rest in zip(*(column.tolist() for column in columns), strict=True):
-            found[tree].append(Count(trees[tree].labels[label - 1], *rest))
-        return found
+            counts[tree].append(Count(trees[tree].labels[label - 1], *rest))
+        return counts
 
 
-def symbols_of(codec: Codec) -> Ints:
-    """RETURNS (Ints): Tokens that numbers are said with: digits, then the end [11]."""
+def number_symbols(codec: Codec) -> Ints:
+    """RETURNS (Ints): Token ids of the digits 0 to 9, then of the end of a number [11]."""
     return np.array([*codec.digit_ids, codec.end_id])
 
 
-def number_chances(logprobs: Floats, evidence: Floats, bounds: DecodingParams) -> Floats:
-    """How likely each number is, by the model and the text's tags.
-
-    A first digit stands for its number: larger numbers that begin with it count as it does.
+def number_chances(logprobs: Floats, evidence: Floats, params: ResolvedParams) -> Floats:
+    """Compute the probability of each number, by the model and the text's tags. A first digit
+    stands for its number: larger numbers that begin with it count as it does.
 
     logprobs (NDArray[np.float32]): The model's [branches, 10].
-    evidence (NDArray[np.float32]): By the text's tags [branches, 10], NaN where there is none.
-    bounds (DecodingParams): The tags' weight.
+    evidence (NDArray[np.float32]): By the text's tags [branches, 10], NaN where there are none.
+    params (ResolvedParams): The tags' weight.
     RETURNS (NDArray[np.float32]): [branches, 10], their sum is 1.
     """
     logprobs = np.log(_softmax(logprobs).clip(LEAST))
-    mixed = logprobs + bounds.tag_weight * (evidence - logprobs)
+    mixed = logprobs + params.tag_weight * (evidence - logprobs)
     return _softmax(np.where(np.isnan(evidence), logprobs, mixed))
 
 
 def at_least(chances: Floats) -> Floats:
-    """RETURNS (NDArray[np.float32]): For chances of 0 to 9 those of as many or more
+    """RETURNS (NDArray[np.float32]): P(count >= 0) … P(count >= 9), of probabilities of 0 to 9
     [branches, 10]."""
-    found = chances[:, ::-1].cumsum(-1)[:, ::-1]
-    found[:, 0] = 1.0  # rounding must not leave none
-    return found.clip(LEAST, 1.0)
+    tails = chances[:, ::-1].cumsum(-1)[:, ::-1]
+    tails[:, 0] = 1.0  # rounding must not leave none
+    return tails.clip(LEAST, 1.0)
 
 
-def first_digits(chances: Floats, bounds: DecodingParams) -> Ints:
-    """The likeliest number, or the largest whose P(count >= number) is above the slack.
+def first_digits(chances: Floats, params: ResolvedParams) -> Ints:
+    """Choose the likeliest number, or the largest whose P(count >= number) is above the slack.
 
     chances (NDArray[np.float32]): Of 0 to 9 [branches, 10].
-    bounds (DecodingParams): The slack.
+    params (ResolvedParams): The slack.
     RETURNS (Ints): [branches].
     """
-    if bounds.count_slack is None:
+    if params.count_slack is None:
         return chances.argmax(-1)
-    return END - 1 - (at_least(chances) > bounds.count_slack)[:, ::-1].argmax(-1)
+    return END - 1 - (at_least(chances) > params.count_slack)[:, ::-1].argmax(-1)
 
 
 def _softmax(logprobs: Floats) -> Floats:

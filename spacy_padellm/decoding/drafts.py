@@ -1,4 +1,4 @@
-"""Tokens copied from the text, to be fed along with a mention's last one: most are what it says."""
+"""Draft tokens copied from the text, verified in the same pass as a mention's last token."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from .lattice import Lattice
 
 
 class TextDrafts:
-    """What a mention goes on with where its text goes on.
+    """The tokens that follow each byte offset of the texts.
 
-    From each byte of a text there is one way on: along the text's own tokens where one begins, else
+    From each byte offset there is one path: along the text's own tokens where one begins, else
     along the longest token.
 
     lattices (Sequence[Lattice]): The documents of a batch.
-    ids (Sequence[Ints]): The tokens of each document's text, as it was read.
-    pieces (TokenBytes): The tokens' bytes.
+    ids (Sequence[Ints]): The tokens of each document's text in the prompt.
+    token_bytes (TokenBytes): The bytes of the vocabulary's tokens.
     """
 
-    def __init__(self, lattices: Sequence[Lattice], ids: Sequence[Ints], pieces: TokenBytes):
+    def __init__(self, lattices: Sequence[Lattice], ids: Sequence[Ints], token_bytes: TokenBytes):
         self._lattices = lattices
         sizes = np.array([len(one.is_end) for one in lattices])
         self._size, self._offset = sizes, np.cumsum(sizes) - sizes
         n = int(sizes.sum())
-        self._sink = n  # where no token leads on
-        self._n_starts = [len(one.place) for one in lattices]
+        self._sink = n  # from which no token leads on
+        self._n_starts = [len(one.start_byte) for one in lattices]
         src, dst, token = (
             np.concatenate([getattr(one, name) for one in lattices])
             for name in ("src", "dst", "token")
@@ -42,61 +42,63 @@ class TextDrafts:
         longest = np.flatnonzero(np.append(src[1:] != src[:-1], True)) if len(src) else src
         self._next[src[longest]], self._token[src[longest]] = dst[longest], token[longest]
         if len(src):
-            self._prefer_own_tokens(src, dst, token, ids, pieces)
-        self._ids, self._pieces = ids, pieces
+            self._prefer_own_tokens(src, dst, token, ids, token_bytes)
+        self._ids, self._token_bytes = ids, token_bytes
 
     def _prefer_own_tokens(
-        self, src: Ints, dst: Ints, token: Ints, ids: Sequence[Ints], pieces: TokenBytes
+        self, src: Ints, dst: Ints, token: Ints, ids: Sequence[Ints], token_bytes: TokenBytes
     ) -> None:
-        """Go along the tokens that the text was read in, where mentions can."""
-        lengths = pieces.sizes[np.concatenate(list(ids))]
+        """Follow the tokens of the text in the prompt, where mentions can."""
+        lengths = token_bytes.sizes[np.concatenate(list(ids))]
         ends = np.cumsum(lengths)
-        n_bytes = np.array([int(pieces.sizes[one].sum()) for one in ids])
-        first = np.cumsum(n_bytes) - n_bytes + len(pieces.prefix)
-        shift = np.repeat(self._offset - first, [len(one) for one in ids])
+        n_bytes = np.array([int(token_bytes.sizes[tokens].sum()) for tokens in ids])
+        first = np.cumsum(n_bytes) - n_bytes + len(token_bytes.prefix)
+        shift = np.repeat(self._offset - first, [len(tokens) for tokens in ids])
         begin, end = ends - lengths + shift, ends + shift
         key = src * (self._sink + 1) + dst
-        wanted = begin * (self._sink + 1) + end
-        found = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
-        found = found[key[found] == wanted]
-        self._next[src[found]], self._token[src[found]] = dst[found], token[found]
+        own = begin * (self._sink + 1) + end
+        edge = np.minimum(np.searchsorted(key, own), len(key) - 1)
+        edge = edge[key[edge] == own]
+        self._next[src[edge]], self._token[src[edge]] = dst[edge], token[edge]
 
-    def after(self, tree: Ints, node: Ints, most: int) -> Ints:
-        """What texts go on with.
+    def after(self, tree: Ints, byte_offset: Ints, most: int) -> Ints:
+        """Copy the tokens after byte offsets of texts.
 
         tree (Ints): The document of each mention [mentions].
-        node (Ints): The byte that it goes on from; anything else has no draft [mentions].
+        byte_offset (Ints): The byte offset after its tokens so far; outside of the text there is no
+            draft [mentions].
         most (int): Most tokens of a draft.
-        RETURNS (Ints): The tokens; ABSENT behind a draft's end [mentions, most].
+        RETURNS (Ints): The tokens; ABSENT after a draft's end [mentions, most].
         """
-        known = (node >= 0) & (node < self._size[tree])
-        at = np.where(known, self._offset[tree] + node, self._sink)
-        found = np.full((len(tree), most), ABSENT)
+        is_inside = (byte_offset >= 0) & (byte_offset < self._size[tree])
+        node = np.where(is_inside, self._offset[tree] + byte_offset, self._sink)
+        drafts = np.full((len(tree), most), ABSENT)
         for step in range(most):
-            found[:, step] = self._token[at]
-            at = self._next[at]
-        return found
+            drafts[:, step] = self._token[node]
+            node = self._next[node]
+        return drafts
 
-    def opening(self, tree: int, tokens: Ints, most: int) -> Ints:
-        """What mentions say that begin in given tokens of a text.
+    def starting_at(self, tree: int, tokens: Ints, most: int) -> Ints:
+        """Copy the tokens of mentions that begin in given tokens of a text.
 
         tree (int): The document.
-        tokens (Ints): Numbers of the text's tokens [mentions].
+        tokens (Ints): Indices of the text's tokens [mentions].
         most (int): Most tokens of a draft, at least one.
-        RETURNS (Ints): The tokens; ABSENT behind a draft's end [mentions, most].
+        RETURNS (Ints): The tokens; ABSENT after a draft's end [mentions, most].
         """
-        lattice, sizes = self._lattices[tree], self._pieces.sizes[self._ids[tree]]
-        bounds = np.cumsum(np.append(0, sizes)) - len(self._pieces.prefix)
-        found = np.full((len(tokens), most), ABSENT)
+        lattice, sizes = self._lattices[tree], self._token_bytes.sizes[self._ids[tree]]
+        bounds = np.cumsum(np.append(0, sizes)) - len(self._token_bytes.prefix)
+        drafts = np.full((len(tokens), most), ABSENT)
         n_starts = self._n_starts[tree]
-        at = np.searchsorted(lattice.place, bounds[tokens])
-        inside = np.flatnonzero(at < n_starts)
-        inside = inside[lattice.place[at[inside]] < bounds[tokens[inside] + 1]]
+        start_byte = lattice.start_byte
+        first = np.searchsorted(start_byte, bounds[tokens])
+        inside = np.flatnonzero(first < n_starts)
+        inside = inside[start_byte[first[inside]] < bounds[tokens[inside] + 1]]
         if not len(inside):
-            return found
-        # Of the tokens that begin at a place the last is the longest.
-        edge = np.searchsorted(lattice.place, lattice.place[at[inside]], side="right") - 1
-        found[inside, 0] = lattice.token[edge]
+            return drafts
+        # Of the tokens that begin at a byte offset the last is the longest.
+        edge = np.searchsorted(start_byte, start_byte[first[inside]], side="right") - 1
+        drafts[inside, 0] = lattice.token[edge]
         node = lattice.dst[edge]
-        found[inside, 1:] = self.after(np.full(len(node), tree), node, most - 1)
-        return found
+        drafts[inside, 1:] = self.after(np.full(len(node), tree), node, most - 1)
+        return drafts

@@ -8,30 +8,31 @@ from numpy.typing import NDArray
 from ..tokenization.arrays import Ints
 
 Floats = NDArray[np.float64]
-LEAST = -1e30  # what a model calls impossible can be chosen where nothing else is left
+LEAST = -1e30  # tokens that the model excludes are chosen where nothing else is left
 
 
-class Openings:
-    """The tokens that mentions of a text can begin with, at places of the text.
+class StartEdges:
+    """The tokens that mentions of a text can begin with, at byte offsets of the text.
 
-    place, token (Ints): Place and token of each edge, places rising [edges].
-    once (Ints): Of the edges one a token.
+    byte_offset, token (Ints): Offset and token of each edge, offsets rising [edges].
+    distinct (Ints): One edge for each distinct token.
     """
 
-    def __init__(self, place: Ints, token: Ints, once: Ints):
-        self.place, self.token = place, token
-        self._once = once
-        edges = np.flatnonzero(place[1:] != place[:-1]) + 1
-        self._starts = np.concatenate([np.zeros(min(1, len(place)), dtype=np.int64), edges])
-        self._ends = np.append(edges, len(place))  # of the edges of each place
+    def __init__(self, byte_offset: Ints, token: Ints, distinct: Ints):
+        self.byte_offset, self.token = byte_offset, token
+        self._distinct = distinct
+        bounds = np.flatnonzero(byte_offset[1:] != byte_offset[:-1]) + 1
+        first = np.zeros(min(1, len(byte_offset)), dtype=np.int64)
+        self._starts = np.concatenate([first, bounds])
+        self._ends = np.append(bounds, len(byte_offset))  # of the edges of each offset
 
-    def rising(self, logprobs: Floats) -> Ints | None:
-        """Choose an edge for each mention, so that places rise and the sum is highest (Viterbi).
-
-        Of equal sums the one whose places come first, from the last mention to the first.
+    def viterbi(self, logprobs: Floats) -> Ints | None:
+        """Choose one edge for each mention, so that byte offsets rise and the sum of
+        log-probabilities is highest, by a Viterbi pass over offsets. Of equal sums the one with
+        the lowest offsets is chosen, from the last mention to the first.
 
         logprobs (Floats): [mentions, edges].
-        RETURNS (Ints | None): The edges; None where the text has too few places.
+        RETURNS (Ints | None): The edges; None where the text has too few offsets.
         """
         if len(self._starts) < len(logprobs):
             return None
@@ -39,53 +40,53 @@ class Openings:
         total, back = best[0], []
         number = np.arange(len(total))
         before = np.full(len(total), -np.inf)
-        for row in best[1:]:
+        for scores in best[1:]:
             before[1:] = np.maximum.accumulate(total)[:-1]
-            who = np.maximum.accumulate(np.where(total > before, number, 0))
-            back.append(who)
-            total = row + before
-        place = int(total.argmax())
-        places = [place]
-        for who in reversed(back):
-            place = int(who[place - 1])
-            places.append(place)
-        places.reverse()
-        spans = zip(self._starts[places].tolist(), self._ends[places].tolist(), strict=True)
+            origin = np.maximum.accumulate(np.where(total > before, number, 0))
+            back.append(origin)
+            total = scores + before
+        offset = int(total.argmax())
+        offsets = [offset]
+        for origin in reversed(back):
+            offset = int(origin[offset - 1])
+            offsets.append(offset)
+        offsets.reverse()
+        spans = zip(self._starts[offsets].tolist(), self._ends[offsets].tolist(), strict=True)
         return np.array(
             [
-                first if last == first + 1 else first + int(row[first:last].argmax())
-                for row, (first, last) in zip(logprobs, spans, strict=True)
+                first if last == first + 1 else first + int(scores[first:last].argmax())
+                for scores, (first, last) in zip(logprobs, spans, strict=True)
             ]
         )
 
-    def windows(self, chosen: Ints) -> list[Ints]:
-        """Edges that say the same as the chosen ones, at all places that leave the others room.
+    def alternatives(self, chosen: Ints) -> list[Ints]:
+        """Find the edges of the same tokens at other byte offsets. Which of several equal starts is
+        meant shows in the tokens after it. An offset is kept where the other mentions of the label
+        still fit before and after it.
 
-        Which of several equal beginnings is meant shows when the mention goes on. A place is left
-        in where the other mentions of the label still fit before and behind it, so that places
-        rise.
-
-        chosen (Ints): An edge for each mention of a label, places rising.
+        chosen (Ints): An edge for each mention of a label, offsets rising.
         RETURNS (list[Ints]): Edges for each mention, the chosen one among them.
         """
-        same = [np.flatnonzero(here) for here in self.token == self.token[chosen, None]]
+        same = [np.flatnonzero(is_same) for is_same in self.token == self.token[chosen, None]]
         if all(len(edges) == 1 for edges in same):
             return same
-        places = [self.place[edges] for edges in same]
+        offsets = [self.byte_offset[edges] for edges in same]
         first, last = [], []
         bound = -1
-        for here in places:
-            bound = int(here[np.searchsorted(here, bound, side="right")])
+        for candidates in offsets:
+            bound = int(candidates[np.searchsorted(candidates, bound, side="right")])
             first.append(bound)
-        bound = int(self.place[-1]) + 1
-        for here in reversed(places):
-            bound = int(here[np.searchsorted(here, bound) - 1])
+        bound = int(self.byte_offset[-1]) + 1
+        for candidates in reversed(offsets):
+            bound = int(candidates[np.searchsorted(candidates, bound) - 1])
             last.append(bound)
         return [
-            edges[(here >= start) & (here <= end)]
-            for edges, here, start, end in zip(same, places, first, reversed(last), strict=True)
+            edges[(candidates >= low) & (candidates <= high)]
+            for edges, candidates, low, high in zip(
+                same, offsets, first, reversed(last), strict=True
+            )
         ]
 
-    def logsumexp_of(self, logprobs: Floats) -> Floats:
+    def logsumexp(self, logprobs: Floats) -> Floats:
         """RETURNS (Floats): Log of the probability of all tokens, each counted once [mentions]."""
-        return np.logaddexp.reduce(logprobs[:, self._once], axis=1)
+        return np.logaddexp.reduce(logprobs[:, self._distinct], axis=1)

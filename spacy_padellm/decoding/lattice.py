@@ -1,4 +1,4 @@
-"""Which tokens can say which strings of a text: edges between the bytes of the text."""
+"""The token sequences that spell strings of a text: edges between byte offsets of the text."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..tokenization.arrays import Ints
 from ..tokenization.token_bytes import BREAK, TokenBytes
 
 START = -1  # node before the first token: of its own, so that no mention is empty
-AFTER = -2  # node after what the tokenizer puts before each text, where that is a token of its own
+AFTER = -2  # node after the tokenizer's prefix, where that is a token of its own
 FAR = 1 << 30
 BLANKS = b" \t\n\r"
 
 
-class Passage(NamedTuple):
+class ConstraintText(NamedTuple):
     """The text of a document, and where mentions may start and end in it.
 
     text (str): The text.
@@ -33,19 +33,19 @@ class Passage(NamedTuple):
 
 @dataclass(frozen=True)
 class Lattice:
-    """The tokens that a text can be said with, from the start of a mention to its end.
+    """The tokens that spell a text, from the start of a mention to its end.
 
-    A node is what has been said up to: a byte of the text, from 0 to its length. An edge is a token
-    that stands for the bytes between two nodes. Only edges are here that lead to an end of a
-    mention, within the most tokens that one may have.
+    A node is a byte offset of the text, from 0 to its length: the end of the tokens so far. An edge
+    is a token that spells the bytes between two nodes. Edges from which no mention can end within
+    the most tokens of one are left out.
 
-    src, dst (Ints): Nodes of each edge [edges]: a byte, START or AFTER.
+    src, dst (Ints): Nodes of each edge [edges]: a byte offset, START or AFTER.
     token (Ints): Token of each edge [edges].
     need (Ints): Fewest tokens from `dst` to an end [edges].
-    place (Ints): Byte at which a mention starts, for each edge out of START; these edges come
-        first, by place [edges out of START].
-    once (Ints): Of the edges out of START one a token.
-    is_end (NDArray[np.bool_]): Whether a mention can end at a byte [bytes + 1].
+    start_byte (Ints): Byte offset at which a mention starts, for each edge out of START; these
+        edges come first, by offset [edges out of START].
+    distinct (Ints): Of the edges out of START one for each distinct token.
+    is_end (NDArray[np.bool_]): Whether a mention can end at a byte offset [bytes + 1].
     chars (Ints | None): Character of the document at each byte [bytes + 1], -1 inside a character.
         None where the tokenizer reads another text than the document's.
     prefix (int): Bytes that the tokenizer puts before each text.
@@ -55,8 +55,8 @@ class Lattice:
     dst: Ints
     token: Ints
     need: Ints
-    place: Ints
-    once: Ints
+    start_byte: Ints
+    distinct: Ints
     is_end: NDArray[np.bool_]
     chars: Ints | None
     prefix: int
@@ -72,8 +72,8 @@ class _Bytes(NamedTuple):
 
 
 class _Edges(NamedTuple):
-    """Edges of several texts, one text behind the other; `at` is the byte that an edge begins at,
-    and of those out of START or AFTER the one where the mention starts."""
+    """Edges of several texts, one text after the other; `at` is the byte offset that an edge begins
+    at, and of those out of START or AFTER the offset where the mention starts."""
 
     at: Ints
     dst: Ints
@@ -81,59 +81,62 @@ class _Edges(NamedTuple):
     need: Ints
 
     def where(self, kept: NDArray[np.bool_] | Ints) -> _Edges:
-        """RETURNS (_Edges): Some of them."""
+        """RETURNS (_Edges): A selection of the edges."""
         return _Edges(*(column[kept] for column in self))
 
 
-def lattices(
-    passages: Sequence[Passage], read: Sequence[bytes], pieces: TokenBytes, most: int
+def build_lattices(
+    documents: Sequence[ConstraintText],
+    tokenized: Sequence[bytes],
+    token_bytes: TokenBytes,
+    most: int,
 ) -> list[Lattice]:
-    """Find the edges of texts, of all of them at once.
+    """Build the lattices of several texts at once.
 
-    passages (Sequence[Passage]): The documents.
-    read (Sequence[bytes]): What the tokens of each document's text in the prompt say. Where that is
-        not the document's text (a tokenizer that normalises, a character that it lacks), mentions
-        are strings of what was read.
-    pieces (TokenBytes): The tokens.
+    documents (Sequence[ConstraintText]): The documents.
+    tokenized (Sequence[bytes]): The bytes of the tokens of each document's text in the prompt.
+        Where these are not the document's text (a tokenizer that normalises, a character that it
+        lacks), mentions are strings of them.
+    token_bytes (TokenBytes): The bytes of the vocabulary's tokens.
     most (int): Most tokens of a mention.
-    RETURNS (list[Lattice]): One a document, as views of arrays for all.
+    RETURNS (list[Lattice]): One lattice per document, as views of joined arrays.
     """
     texts = [
-        _bytes(passage, one.removeprefix(pieces.prefix))
-        for passage, one in zip(passages, read, strict=True)
+        _bytes(document, text.removeprefix(token_bytes.prefix))
+        for document, text in zip(documents, tokenized, strict=True)
     ]
-    sizes = np.array([len(one.text) + 1 for one in texts])
+    sizes = np.array([len(text.text) + 1 for text in texts])
     offsets = np.cumsum(sizes) - sizes
     owner = np.repeat(np.arange(len(texts)), sizes)
-    raw = b" ".join([*(one.text for one in texts), b""])
-    raw = raw.replace(b"\n", b" ").replace(b"\r", b" ")  # mentions are said on one line
+    raw = b" ".join([*(text.text for text in texts), b""])
+    raw = raw.replace(b"\n", b" ").replace(b"\r", b" ")  # mentions are generated on one line
     joined = np.frombuffer(raw, dtype=np.uint8).astype(np.uint16)
     joined[offsets + sizes - 1] = BREAK
-    starts = _joined([one.starts for one in texts], offsets)
+    starts = _joined([text.starts for text in texts], offsets)
     is_start, is_end = np.zeros((2, len(joined)), dtype=bool)
     is_start[starts] = True
-    is_end[_joined([one.ends for one in texts], offsets)] = True
+    is_end[_joined([text.ends for text in texts], offsets)] = True
 
-    src, dst, token = pieces.tokens_at(joined, np.flatnonzero(joined != BREAK))
+    src, dst, token = token_bytes.tokens_at(joined, np.flatnonzero(joined != BREAK))
     need = _need(src, dst, is_end, most)
     inner = _Edges(src, dst, token, need[dst])
     inner = inner.where(inner.need < most)
     begins = np.flatnonzero(is_start[inner.at])
-    if pieces.prefix:
-        src, dst, token = pieces.tokens_at(joined, starts, first=True)
+    if token_bytes.prefix:
+        src, dst, token = token_bytes.tokens_at(joined, starts, first=True)
         opening = _Edges(src, dst, token, need[dst])
         opening = opening.where(opening.need < most)
     else:
         opening = inner.where(begins)
-    if pieces.prefix_token is None:
+    if token_bytes.prefix_token is None:
         again = inner.where(begins[:0])
     else:
-        # The prefix first, then what the text has at any start: these edges stand twice.
+        # The prefix first, then the edges at any start: these edges occur twice.
         again = inner.where(begins)
-        prefixes = _prefixes(again, starts, owner, pieces.prefix_token, most)
+        prefixes = _prefixes(again, starts, owner, token_bytes.prefix_token, most)
         opening = _Edges(*map(np.concatenate, zip(opening, prefixes, strict=True)))
         opening = opening.where(np.argsort(opening.at, kind="stable"))
-    return _split(texts, opening, again, inner, is_end, sizes, owner, len(pieces.prefix))
+    return _split(texts, opening, again, inner, is_end, sizes, owner, len(token_bytes.prefix))
 
 
 def _prefixes(again: _Edges, starts: Ints, owner: Ints, token: int, most: int) -> _Edges:
@@ -156,14 +159,14 @@ def _split(
     owner: Ints,
     prefix: int,
 ) -> list[Lattice]:
-    """RETURNS (list[Lattice]): One a text: edges out of START, out of AFTER, then the others."""
+    """RETURNS (list[Lattice]): One per text: edges out of START, out of AFTER, then the others."""
     stops = np.cumsum(sizes)
     offsets = stops - sizes
     edges = _Edges(*map(np.concatenate, zip(opening, again, inner, strict=True)))
     document = owner[edges.at]
     offset = offsets[document]
     src = edges.at - offset
-    place = src[: len(opening.at)].copy()
+    start_byte = src[: len(opening.at)].copy()
     src[: len(opening.at)] = START
     src[len(opening.at) : len(opening.at) + len(again.at)] = AFTER
     dst = np.where(edges.dst == AFTER, AFTER, edges.dst - offset)
@@ -174,26 +177,27 @@ def _split(
         counts = np.bincount(documents, minlength=len(texts))
         return [0, *np.cumsum(counts).tolist()]
 
-    edge, opens, byte = bounds(document), bounds(document[: len(place)]), [0, *stops.tolist()]
-    # Documents come in order there as well: what is new in one is so among all.
-    opening_token = edges.token[: len(place)]
+    edge, opens = bounds(document), bounds(document[: len(start_byte)])
+    byte = [0, *stops.tolist()]
+    # Documents come in order there as well: a token that is new in one is new among all.
+    opening_token = edges.token[: len(start_byte)]
     vocabulary = int(opening_token.max(initial=0)) + 1
-    once = _firsts(document[: len(place)] * vocabulary + opening_token)
-    once_of = bounds(document[once])
-    once -= np.array(opens)[document[once]]
+    distinct = _firsts(document[: len(start_byte)] * vocabulary + opening_token)
+    distinct_of = bounds(document[distinct])
+    distinct -= np.array(opens)[document[distinct]]
     return [
         Lattice(
             src[edge[i] : edge[i + 1]],
             dst[edge[i] : edge[i + 1]],
             token[edge[i] : edge[i + 1]],
             need[edge[i] : edge[i + 1]],
-            place[opens[i] : opens[i + 1]],
-            once[once_of[i] : once_of[i + 1]],
+            start_byte[opens[i] : opens[i + 1]],
+            distinct[distinct_of[i] : distinct_of[i + 1]],
             is_end[byte[i] : byte[i + 1]],
-            one.chars,
+            text.chars,
             prefix,
         )
-        for i, one in enumerate(texts)
+        for i, text in enumerate(texts)
     ]
 
 
@@ -214,19 +218,19 @@ def _need(src: Ints, dst: Ints, is_end: NDArray[np.bool_], most: int) -> Ints:
     for n_tokens in range(1, most):
         open_edges = np.flatnonzero(need[src] > n_tokens)
         src, dst = src[open_edges], dst[open_edges]
-        found = src[need[dst] < n_tokens]
-        if not len(found):
+        reached = src[need[dst] < n_tokens]
+        if not len(reached):
             break
-        need[found] = n_tokens
+        need[reached] = n_tokens
     return need
 
 
-def _bytes(passage: Passage, read: bytes) -> _Bytes:
-    text, tokens = passage
+def _bytes(document: ConstraintText, tokenized: bytes) -> _Bytes:
+    text, tokens = document
     own = text.encode("utf8", "replace")
     chars = None
-    if own == read:
-        is_plain = len(own) == len(text)  # a byte a character
+    if own == tokenized:
+        is_plain = len(own) == len(text)  # one byte per character
         byte_of = np.arange(len(text) + 1) if is_plain else _byte_of(own)
         chars = byte_of
         if not is_plain:
@@ -235,13 +239,13 @@ def _bytes(passage: Passage, read: bytes) -> _Bytes:
         if tokens is not None:
             bounds = np.asarray(tokens, dtype=np.int64).reshape(-1, 2)
             bounds = bounds if is_plain else byte_of[bounds]
-            return _Bytes(read, bounds[:, 0], bounds[:, 1], chars)
-    raw = np.frombuffer(read + b" ", dtype=np.uint8)
+            return _Bytes(tokenized, bounds[:, 0], bounds[:, 1], chars)
+    raw = np.frombuffer(tokenized + b" ", dtype=np.uint8)
     begins = (raw & 0xC0) != 0x80
     blank = np.isin(raw, np.frombuffer(BLANKS, dtype=np.uint8))
     starts = np.flatnonzero(begins & ~blank)
     ends = 1 + np.flatnonzero(begins[1:] & ~blank[:-1])
-    return _Bytes(read, starts, ends, chars)
+    return _Bytes(tokenized, starts, ends, chars)
 
 
 def _byte_of(raw: bytes) -> Ints:

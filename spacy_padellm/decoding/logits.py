@@ -1,4 +1,4 @@
-"""What is read off the logits of a pass: the likeliest tokens, or some tokens and the total."""
+"""Logits of a pass as decoders read them: whole rows, or a subset of tokens brought to the host."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from ..engine.logsumexp import in_float32, logsumexp
+from ..engine.step import StepOutput
 from ..engine.transfer import on_device
 
 
 class NotFiniteError(ValueError):
-    """A model's logits hold NaN, or an infinity where something was chosen."""
+    """A model's logits hold NaN, or an infinity where a token was selected."""
 
     def __init__(self, text: str | None = None):
         about = "" if text is None else f" for {text[:60]!r}…"
@@ -28,17 +29,17 @@ class NotFiniteError(ValueError):
 
 
 def check_finite(logprobs: NDArray[np.floating[Any]]) -> None:
-    """RAISES (NotFiniteError): A log-probability of something chosen that is not finite."""
+    """RAISES (NotFiniteError): A log-probability of a selected token that is not finite."""
     if not np.isfinite(logprobs).all():
         raise NotFiniteError
 
 
 class Logits:
-    """The logits of a pass, as far as they are read: some tokens, and the sum over all of them.
+    """Next-token logits: some or all tokens of the vocabulary, and the logsumexp over all.
 
     values (torch.Tensor): Of any floating type [rows, columns].
-    total (torch.Tensor | None): Natural log of the sum of the exponentials of a whole row, float32
-        [rows]; None to find it at first need.
+    total (torch.Tensor | None): Natural log of the sum of exponentials of a whole row, float32
+        [rows]; None to compute it at first need.
     column (torch.Tensor | None): Column of each token of the vocabulary, int64; None where the
         columns are the vocabulary.
     """
@@ -50,36 +51,37 @@ class Logits:
         column: torch.Tensor | None = None,
     ):
         self.values = values
-        self._total = total
+        self._logsumexp = total
         self._column = column
 
     def __getitem__(self, rows: slice) -> Logits:
         """RETURNS (Logits): Those of some rows."""
-        total = None if self._total is None else self._total[rows]
+        total = None if self._logsumexp is None else self._logsumexp[rows]
         return Logits(self.values[rows], total, self._column)
 
     @property
-    def total(self) -> torch.Tensor:
-        """RETURNS (torch.Tensor): Log of the sum of the exponentials of each row, float32
+    def logsumexp(self) -> torch.Tensor:
+        """RETURNS (torch.Tensor): Natural log of the sum of exponentials of each row, float32
         [rows]."""
-        if self._total is None:
-            self._total = logsumexp(self.values)
-        return self._total
+        if self._logsumexp is None:
+            self._logsumexp = logsumexp(self.values)
+        return self._logsumexp
 
-    def at(self, rows: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        """RETURNS (torch.Tensor): float32 of rows and tokens, whose shapes fit each other."""
+    def gather(self, rows: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """RETURNS (torch.Tensor): float32 logits of rows and tokens, whose shapes broadcast."""
         column = tokens if self._column is None else self._column[tokens]
         return self.values[rows, column].float()
 
-    def of(self, tokens: torch.Tensor) -> torch.Tensor:
-        """RETURNS (torch.Tensor): float32 of some tokens in each row [rows, tokens]."""
+    def columns(self, tokens: torch.Tensor) -> torch.Tensor:
+        """RETURNS (torch.Tensor): float32 logits of tokens in each row [rows, tokens]."""
         column = tokens if self._column is None else self._column[tokens]
         return self.values[:, column].float()
 
     def on_host(self) -> HostLogits:
-        """RETURNS (HostLogits): The same, where they are on the host: no copy of float32."""
+        """RETURNS (HostLogits): The same as arrays, for logits on the host; float32 is not
+        copied."""
         column = None if self._column is None else self._column.numpy()
-        return HostLogits(self.values.float().numpy(), self.total.numpy(), column)
+        return HostLogits(self.values.float().numpy(), self.logsumexp.numpy(), column)
 
 
 @dataclass(frozen=True)
@@ -87,43 +89,51 @@ class HostLogits:
     """Logits as arrays.
 
     values (NDArray[np.float32]): [rows, columns].
-    total (NDArray[np.float32]): As of Logits [rows].
-    column (Ints | None): As of Logits.
+    logsumexp (NDArray[np.float32]): As of Logits [rows].
+    column (NDArray[np.int64] | None): As of Logits.
     """
 
     values: NDArray[np.float32]
-    total: NDArray[np.float32]
+    logsumexp: NDArray[np.float32]
     column: NDArray[np.int64] | None
 
-    def at(self, row: int, tokens: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
-        """RETURNS (NDArray[np.float32]): Of tokens in a row [tokens]."""
+    def gather(self, row: int, tokens: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
+        """RETURNS (NDArray[np.float32]): Logits of tokens in a row [tokens]."""
         values = self.values[row]
         return values[tokens] if self.column is None else values[self.column[tokens]]
 
 
 class TokenSubset:
-    """Brings what is read off few logits to the host, in one copy.
+    """Brings the logits of some tokens to the host, in one copy.
 
-    tokens (NDArray): Token ids that can be asked for.
-    device (torch.device): Where logits are.
+    tokens (NDArray): Token ids.
+    device (torch.device): The device of the logits.
     """
 
     def __init__(self, tokens: NDArray[np.int64], device: torch.device):
-        once = np.unique(tokens)
-        column = np.zeros(int(once[-1]) + 1, dtype=np.int64)
-        column[once] = np.arange(len(once))
+        distinct = np.unique(tokens)
+        column = np.zeros(int(distinct[-1]) + 1, dtype=np.int64)
+        column[distinct] = np.arange(len(distinct))
         self._column = torch.from_numpy(column)
-        self._tokens = on_device(once, device)
+        self._tokens = on_device(distinct, device)
 
-    def __call__(self, logits: torch.Tensor, total: torch.Tensor | None) -> Logits:
-        """RETURNS (Logits): On the host."""
+    def read(self, output: StepOutput) -> Logits:
+        """RETURNS (Logits): The logits of the subset, on the host."""
+        logits, total = output.logits, output.logsumexp
         total = logsumexp(logits) if total is None else total
-        found = torch.cat([logits[:, self._tokens].float(), total[:, None]], 1).cpu()
-        return Logits(found[:, :-1], found[:, -1], self._column)
+        values = torch.cat([logits[:, self._tokens].float(), total[:, None]], 1).cpu()
+        return Logits(values[:, :-1], values[:, -1], self._column)
 
 
-def likeliest(logits: torch.Tensor) -> tuple[list[int], list[float]]:
-    """The likeliest token of each row.
+def read_logits(output: StepOutput, subset: TokenSubset | None = None) -> Logits:
+    """RETURNS (Logits): The logits of a pass; of a subset of tokens, brought to the host."""
+    if subset is not None:
+        return subset.read(output)
+    return Logits(output.logits, output.logsumexp)
+
+
+def most_likely(logits: torch.Tensor) -> tuple[list[int], list[float]]:
+    """Select the likeliest token of each row.
 
     logits (torch.Tensor): [rows, vocabulary], of any floating type.
     RETURNS (tuple[list[int], list[float]]): Tokens and their natural-log probabilities.
@@ -131,7 +141,7 @@ def likeliest(logits: torch.Tensor) -> tuple[list[int], list[float]]:
     tokens: list[int] = []
     logprobs: list[float] = []
     for part in in_float32(logits):
-        best, found = part.max(-1)
-        tokens += found.tolist()
+        best, token = part.max(-1)
+        tokens += token.tolist()
         logprobs += (best - part.logsumexp(-1)).tolist()
     return tokens, logprobs

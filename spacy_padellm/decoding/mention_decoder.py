@@ -1,9 +1,8 @@
-"""Mentions of a batch while they speak: plainly, or within the strings of their texts."""
+"""Selects the tokens of a batch's mentions: freely, or within the strings of their texts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,107 +13,125 @@ from ..engine.transfer import on_device
 from ..prompts.tree import ABSENT, PromptTree
 from ..prompts.tree_builder import TreeBuilder
 from ..tokenization.arrays import Ints
+from ..tokenization.token_bytes import TokenBytes
 from .constraint import Constraint
-from .counts import symbols_of
+from .counts import number_symbols
 from .drafts import TextDrafts
 from .host_constraint import HostConstraint
-from .joint_starts import Floats, Openings
-from .lattice import Lattice, Passage, lattices
-from .logits import Logits, TokenSubset, likeliest
-from .mention_spans import find_places
+from .joint_starts import Floats, StartEdges
+from .lattice import ConstraintText, Lattice, build_lattices
+from .logits import Logits, TokenSubset, most_likely
+from .mention_spans import find_char_spans
 from .mentions import MentionBranches
-from .params import DecodingParams
+from .params import ResolvedParams
 
 
 class MentionDecoder:
-    """Lets the mentions of a batch take their tokens.
+    """Selects the next tokens of mentions.
 
-    With `bounds.constrained` a mention can only be a string of its text, from the start of a token
-    of the document to the end of one. With `bounds.joint_starts` the first tokens of a label's
-    mentions are chosen together: said side by side, no mention knows of the others of its label,
-    and two may be the same. A tokenizer whose tokens can't be read as bytes has neither.
+    With `constrained` a mention can only be a string of its text, from the start of one of the
+    document's tokens to the end of one. With `joint_starts` the first tokens of a label's mentions
+    are chosen together: decoded in parallel, no mention depends on the others of its label, and two
+    may be the same. A tokenizer whose tokens can't be read as bytes supports neither.
 
-    With `bounds.drafts` tokens of the text are proposed, to be fed along with what was said: where
-    they are what is chosen, the tokens after them are chosen in the same pass.
+    With `drafts` tokens of the text are proposed and run along with the last generated one: where
+    they are the selected ones, the tokens after them are selected in the same pass.
 
     trees (Sequence[PromptTree]): The documents' trees.
-    passages (Sequence[Passage]): Their texts.
-    builder (TreeBuilder): Knows where the text is in a tree.
-    bounds (DecodingParams): Where mentions stop.
-    device (torch.device): Where logits are.
-    few (bool): Whether they are on the host, of mentions so few that each is looked at alone.
+    texts (Sequence[ConstraintText]): Their texts.
+    builder (TreeBuilder): Built the trees.
+    params (ResolvedParams): The parameters of the run.
+    device (torch.device): The device of the logits.
+    on_host (bool): Whether logits are on the host, for mentions so few that each is handled alone.
 
-    begins (Sequence[NDArray[np.floating]] | None): For each text how likely a mention of a label
-        begins in each of its tokens [tokens, labels], where the text has tags.
+    mentions (MentionBranches): The mentions.
     """
 
     def __init__(
         self,
         trees: Sequence[PromptTree],
-        passages: Sequence[Passage],
+        texts: Sequence[ConstraintText],
         builder: TreeBuilder,
-        bounds: DecodingParams,
+        params: ResolvedParams,
         device: torch.device,
-        few: bool = False,
+        on_host: bool = False,
     ):
         codec = builder.codec
-        self._bounds = bounds
-        wanted = bounds.constrained or bounds.joint_starts
-        self._pieces = builder.token_bytes if wanted else None
-        ends = [codec.end_id]
-        if not self.constrained:
-            ends += [codec.tokenizer.eos_token_id]
-        self.mentions = MentionBranches(bounds, [end for end in ends if end is not None])
-        self._trees = trees
-        self._passages = passages
-        self._builder = builder
-        self._device = device
-        self._few = few
-        self.begins: Sequence[NDArray[np.floating]] | None = None
-        self._node = np.zeros(0, dtype=np.int64)
-        self._known_openings: dict[int, Openings] = {}
+        self._trees, self._texts, self._codec, self._params = trees, texts, codec, params
+        needs_bytes = params.constrained or params.joint_starts
+        token_bytes = builder.token_bytes if needs_bytes else None
+        self.constrained = params.constrained and token_bytes is not None
+        eos_id = codec.tokenizer.eos_token_id
+        end_ids = [codec.end_id] if self.constrained else [codec.end_id, eos_id]
+        self.mentions = MentionBranches(params, [end for end in end_ids if end is not None])
+        self._next_byte = np.zeros(0, dtype=np.int64)
+        self._start_edges: dict[int, StartEdges] = {}
+        self._token_bytes = token_bytes
+        self._lattices: list[Lattice] = []
+        self._constraint: Constraint | HostConstraint | None = None
+        self._text_drafts: TextDrafts | None = None
+        if token_bytes is not None:
+            self._build_tables(builder, token_bytes, device, on_host)
 
-    def prepare(self) -> None:
-        """Build what is read off the texts, which would else be built at first need."""
-        if self._pieces is not None:
-            _ = self._texts, self._bounds.drafts and self._text_drafts
+    def _build_tables(
+        self, builder: TreeBuilder, token_bytes: TokenBytes, device: torch.device, on_host: bool
+    ) -> None:
+        params, end_id = self._params, self._codec.end_id
+        ids = [tree.ids[builder.text_indices(tree)] for tree in self._trees]
+        tokenized = [token_bytes.text(tokens.tolist()) for tokens in ids]
+        texts = self._texts
+        if not params.constrained:
+            texts = [ConstraintText(one.text) for one in texts]
+        lattices = build_lattices(texts, tokenized, token_bytes, params.max_mention_tokens)
+        self._lattices = lattices
+        if on_host:
+            self._constraint = HostConstraint(lattices, end_id)
+        else:
+            self._constraint = Constraint(lattices, end_id, device)
+        if params.drafts and self.constrained:
+            self._text_drafts = TextDrafts(lattices, ids, token_bytes)
 
-    def narrowing(self, device: torch.device) -> TokenSubset:
-        """RETURNS (TokenSubset): For what is read off logits on a device: the tokens of the texts,
-        digits and the end."""
-        tokens = [one.token for one in self._lattices]
-        return TokenSubset(np.concatenate([*tokens, symbols_of(self._builder.codec)]), device)
+    def token_subset(self, device: torch.device) -> TokenSubset:
+        """RETURNS (TokenSubset): The tokens whose logits are read: those of the texts, digits and
+        the end."""
+        tokens = [lattice.token for lattice in self._lattices]
+        return TokenSubset(np.concatenate([*tokens, number_symbols(self._codec)]), device)
 
-    def drafts(self, which: Ints) -> Ints:
-        """What mentions may say next.
+    def drafts(self, mentions: Ints) -> Ints:
+        """Propose the next tokens of mentions.
 
-        which (Ints): Open mentions.
-        RETURNS (Ints): Tokens to be fed behind the last one of each, ABSENT behind a draft's end
+        mentions (Ints): Open mentions.
+        RETURNS (Ints): Tokens to run after the last one of each; ABSENT after a draft's end
             [mentions, steps].
         """
-        most = self._most(len(which))
-        if not most:
-            return np.zeros((len(which), 0), dtype=np.int64)
-        return self._text_drafts.after(self.mentions.tree[which], self._node[which], most)
+        most = self._max_drafts(len(mentions))
+        if self._text_drafts is None or not most:
+            return np.zeros((len(mentions), 0), dtype=np.int64)
+        tree = self.mentions.tree[mentions]
+        return self._text_drafts.after(tree, self._next_byte[mentions], most)
 
-    def opening_drafts(self, tree: Ints, label: Ints, index: Ints) -> Ints:
-        """What mentions may say first, by the tags of their texts: of as many tokens as a label has
-        mentions, those where one most likely begins.
+    def first_drafts(
+        self, tree: Ints, label: Ints, index: Ints, begins: Sequence[Floats] | None
+    ) -> Ints:
+        """Propose the first tokens of mentions by the tags of their texts: for a label of n
+        mentions the n text tokens at which one most probably begins.
 
         tree, label, index (Ints): Paths of mentions, all of each label, in order [mentions].
-        RETURNS (Ints): Tokens to be fed behind the head of each [mentions, steps].
+        begins (Sequence[NDArray] | None): For each text the probability that a mention of a label
+            begins at each of its tokens [tokens, labels]; None without tags.
+        RETURNS (Ints): Tokens to run after the head of each [mentions, steps].
         """
-        most = self._most(len(tree)) if self.begins is not None else 0
-        found = np.full((len(tree), most), ABSENT)
-        if not most or self.begins is None:
-            return found
+        most = self._max_drafts(len(tree)) if begins is not None else 0
+        drafts = np.full((len(tree), most), ABSENT)
+        if not most or begins is None or self._text_drafts is None:
+            return drafts
         for group in _groups(tree, label):
-            begins = self.begins[tree[group[0]]][:, label[group[0]] - 1]
-            if len(group) <= len(begins):
-                likely = np.argpartition(-begins, len(group) - 1)[: len(group)]
-                own = int(tree[group[0]])
-                found[group] = self._text_drafts.opening(own, np.sort(likely), most)
-        return found
+            chances = begins[tree[group[0]]][:, label[group[0]] - 1]
+            if len(group) <= len(chances):
+                likely = np.argpartition(-chances, len(group) - 1)[: len(group)]
+                document = int(tree[group[0]])
+                drafts[group] = self._text_drafts.starting_at(document, np.sort(likely), most)
+        return drafts
 
     def begin(
         self,
@@ -127,170 +144,142 @@ class MentionDecoder:
         rows: Ints,
         drafts: Ints,
     ) -> Ints:
-        """Let mentions take their first tokens.
+        """Add mentions and select their first tokens.
 
         tree, label, index (Ints): Their paths, all of each label, in order [mentions].
         position (Ints): Positions of their first tokens [mentions].
-        count_logprob (NDArray): Natural-log of P(count >= index) of each [mentions].
-        logits (Logits): Of a pass.
+        count_logprob (NDArray): Natural log of P(count >= index) of each [mentions].
+        logits (Logits): The logits of a pass.
         rows (Ints): Rows of the logits: after the head of each, then after each token of its draft;
-            ABSENT behind its end [mentions, steps].
-        drafts (Ints): Tokens that were fed behind the heads [mentions, steps - 1].
-        RETURNS (Ints): Steps that each took [mentions].
+            ABSENT after its end [mentions, steps].
+        drafts (Ints): Draft tokens that were run after the heads [mentions, steps - 1].
+        RETURNS (Ints): Number of tokens selected for each, the end among them [mentions].
         """
-        which = self.mentions.add(tree, label, index, position, count_logprob)
-        self._node = np.append(self._node, np.full(len(which), -1))
-        if self._pieces is not None and len(which):
-            self._texts.add(tree)
-        together = np.zeros(len(which), dtype=bool)
-        if self._pieces is not None and self._bounds.joint_starts:
-            together = self._begin_together(which, logits, rows[:, 0])
-        n_steps = np.ones(len(which), dtype=np.int64)
-        alone = np.flatnonzero(~together)
-        if len(alone):
-            n_steps[alone] = self._say(which[alone], logits, rows[alone], drafts[alone])
+        new = self.mentions.add(tree, label, index, position, count_logprob)
+        self._next_byte = np.append(self._next_byte, np.full(len(new), -1))
+        if self._constraint is not None and len(new):
+            self._constraint.add(tree)
+        is_joint = np.zeros(len(new), dtype=bool)
+        if self._constraint is not None and self._params.joint_starts:
+            is_joint = self._begin_jointly(self._constraint, new, logits, rows[:, 0])
+        n_steps = np.ones(len(new), dtype=np.int64)
+        single = np.flatnonzero(~is_joint)
+        if len(single):
+            n_steps[single] = self._select(new[single], logits, rows[single], drafts[single])
         if drafts.shape[1]:
-            as_drafted = together & self.mentions.is_open[which]
-            as_drafted[as_drafted] = self.mentions.last(which[as_drafted]) == drafts[as_drafted, 0]
-            n_steps[as_drafted] += self._after_draft(
-                which[as_drafted], logits, rows[as_drafted, 1:], drafts[as_drafted, 1:]
-            )
+            as_drafted = is_joint & self.mentions.is_open[new]
+            as_drafted[as_drafted] = self.mentions.last(new[as_drafted]) == drafts[as_drafted, 0]
+            if as_drafted.any():
+                self.mentions.advance(new[as_drafted])
+                n_steps[as_drafted] += self._select(
+                    new[as_drafted], logits, rows[as_drafted, 1:], drafts[as_drafted, 1:]
+                )
         self.mentions.cap_total_length(self._trees)
         return n_steps
 
-    def go_on(self, which: Ints, logits: Logits, rows: Ints, drafts: Ints) -> Ints:
-        """Let mentions take their next tokens.
+    def extend(self, mentions: Ints, logits: Logits, rows: Ints, drafts: Ints) -> Ints:
+        """Select the next tokens of open mentions.
 
-        which (Ints): Open mentions.
-        logits (Logits): Of a pass.
+        mentions (Ints): Open mentions, advanced past the token that was run last.
+        logits (Logits): The logits of a pass.
         rows (Ints): Rows of the logits: after the last token of each, then after each token of its
-            draft; ABSENT behind its end [mentions, steps].
-        drafts (Ints): Tokens that were fed behind the last ones [mentions, steps - 1].
-        RETURNS (Ints): Steps that each took [mentions].
+            draft; ABSENT after its end [mentions, steps].
+        drafts (Ints): Draft tokens that were run after the last ones [mentions, steps - 1].
+        RETURNS (Ints): Number of tokens selected for each, the end among them [mentions].
         """
-        n_steps = self._say(which, logits, rows, drafts)
+        n_steps = self._select(mentions, logits, rows, drafts)
         self.mentions.cap_total_length(self._trees)
         return n_steps
 
     def finish(self) -> list[list[Mention]]:
-        """RETURNS (list[list[Mention]]): What was said of each tree, with its places where they are
-        known."""
+        """RETURNS (list[list[Mention]]): The mentions of each tree, with their character spans
+        where these are known."""
         mentions = self.mentions
-        ended = np.flatnonzero(mentions.ended & (mentions.n_said > 0))
+        ended = np.flatnonzero(mentions.ended & (mentions.n_tokens > 0))
         if self.constrained and len(ended):
-            assert self._pieces is not None
-            found = ended[[self._lattices[i].chars is not None for i in mentions.tree[ended]]]
-            ends = self._texts.ends(found)
-            find_places(mentions, found, ends, self._lattices, self._passages, self._pieces)
-        return mentions.said(self._trees, self._builder.codec)
+            assert self._constraint is not None
+            assert self._token_bytes is not None
+            has_chars = [self._lattices[i].chars is not None for i in mentions.tree[ended]]
+            located = ended[has_chars]
+            ends = self._constraint.ends(located)
+            args = self._lattices, self._texts, self._token_bytes
+            find_char_spans(mentions, located, ends, *args)
+        return mentions.mentions(self._trees, self._codec)
 
-    @property
-    def constrained(self) -> bool:
-        """RETURNS (bool): Whether mentions can only be strings of their texts."""
-        return self._bounds.constrained and self._pieces is not None
-
-    def _most(self, n_mentions: int) -> int:
-        """RETURNS (int): Draft tokens for each of so many mentions."""
+    def _max_drafts(self, n_mentions: int) -> int:
+        """RETURNS (int): Most draft tokens for each of so many mentions."""
         if not n_mentions or not self.constrained:
             return 0
-        return max(0, min(self._bounds.drafts, self._bounds.pass_tokens // n_mentions - 1))
+        return max(0, min(self._params.drafts, self._params.pass_tokens // n_mentions - 1))
 
-    @cached_property
-    def _text_ids(self) -> list[Ints]:
-        return [tree.ids[self._builder.text_places(tree)] for tree in self._trees]
-
-    @cached_property
-    def _lattices(self) -> list[Lattice]:
-        assert self._pieces is not None
-        read = [self._pieces.text(ids.tolist()) for ids in self._text_ids]
-        free = [Passage(passage.text) for passage in self._passages]
-        passages = self._passages if self._bounds.constrained else free
-        return lattices(passages, read, self._pieces, self._bounds.max_mention_tokens)
-
-    @cached_property
-    def _texts(self) -> Constraint | HostConstraint:
-        end = self._builder.codec.end_id
-        if self._few:
-            return HostConstraint(self._lattices, end)
-        return Constraint(self._lattices, end, self._device)
-
-    def _openings(self, tree: int) -> Openings:
-        if (found := self._known_openings.get(tree)) is None:
-            lattice = self._lattices[tree]
-            token = lattice.token[: len(lattice.place)]
-            found = Openings(lattice.place, token, lattice.once)
-            self._known_openings[tree] = found
-        return found
-
-    @cached_property
-    def _text_drafts(self) -> TextDrafts:
-        assert self._pieces is not None
-        return TextDrafts(self._lattices, self._text_ids, self._pieces)
-
-    def _say(self, which: Ints, logits: Logits, rows: Ints, drafts: Ints) -> Ints:
-        """RETURNS (Ints): Steps that each mention took [mentions]."""
+    def _select(self, mentions: Ints, logits: Logits, rows: Ints, drafts: Ints) -> Ints:
+        """RETURNS (Ints): Number of tokens selected for each mention [mentions]."""
         if not self.constrained:
-            at = on_device(rows[:, 0].copy(), logits.values.device)
-            tokens, logprobs = likeliest(logits.values[at])
-            self.mentions.say(which, np.array(tokens), np.array(logprobs))
-            return np.ones(len(which), dtype=np.int64)
-        left = self.mentions.left(which)
-        chosen = self._texts.choose(which, logits, left, rows, drafts)
+            first = on_device(rows[:, 0].copy(), logits.values.device)
+            tokens, logprobs = most_likely(logits.values[first])
+            self.mentions.append(mentions, np.array(tokens), np.array(logprobs))
+            return np.ones(len(mentions), dtype=np.int64)
+        assert self._constraint is not None
+        left = self.mentions.n_left(mentions)
+        selected = self._constraint.select(mentions, logits, left, rows, drafts)
         for step in range(rows.shape[1]):
-            goes = (chosen.n_steps > step) & self.mentions.is_open[which]
-            said = which[goes]
-            if not len(said):
+            goes_on = (selected.n_steps > step) & self.mentions.is_open[mentions]
+            extended = mentions[goes_on]
+            if not len(extended):
                 break
-            if step:
-                self.mentions.position[said] += 1
-            columns = (chosen.token, chosen.logprob, chosen.text_logprob)
-            self.mentions.say(said, *(column[goes, step] for column in columns))
-        self._node[which] = chosen.node
-        return chosen.n_steps
+            if step:  # the draft token before this one was run at the position of its own
+                self.mentions.advance(extended)
+            columns = (selected.token, selected.logprob, selected.text_logprob)
+            self.mentions.append(extended, *(column[goes_on, step] for column in columns))
+        self._next_byte[mentions] = selected.next_byte
+        return selected.n_steps
 
-    def _after_draft(self, which: Ints, logits: Logits, rows: Ints, drafts: Ints) -> Ints:
-        """RETURNS (Ints): Steps taken after a draft's first token, which was chosen [mentions]."""
-        if not len(which):
-            return np.zeros(0, dtype=np.int64)
-        self.mentions.position[which] += 1
-        return self._say(which, logits, rows, drafts)
-
-    def _begin_together(self, which: Ints, logits: Logits, rows: Ints) -> NDArray[np.bool_]:
-        """RETURNS (NDArray[np.bool_]): Which mentions have begun so: not those of labels with more
-        of them than the text has starts, nor one that is alone, which may say what it likes."""
+    def _begin_jointly(
+        self, constraint: Constraint | HostConstraint, new: Ints, logits: Logits, rows: Ints
+    ) -> NDArray[np.bool_]:
+        """RETURNS (NDArray[np.bool_]): Which mentions have begun: not those of labels with more
+        mentions than the text has starts, nor the only mention of a label, which is free."""
         mentions = self.mentions
-        groups = _groups(mentions.tree[which], mentions.label[which])
+        groups = _groups(mentions.tree[new], mentions.label[new])
         if self.constrained:
             groups = [group for group in groups if len(group) > 1]
-        begun = np.zeros(len(which), dtype=bool)
+        begun = np.zeros(len(new), dtype=bool)
         if not groups:
             return begun
-        asked = np.concatenate(groups)
-        logprobs = self._texts.openings(which[asked], logits, rows[asked])
+        grouped = np.concatenate(groups)
+        logprobs = constraint.start_logprobs(new[grouped], logits, rows[grouped])
         nodes: list[Ints] = []
-        said: list[tuple[Ints, Floats, Floats | None]] = []
+        chosen: list[tuple[Ints, Floats, Floats | None]] = []
         done = 0
         for group in groups:
-            found = np.stack(logprobs[done : done + len(group)])
+            scores = np.stack(logprobs[done : done + len(group)])
             done += len(group)
-            tree = int(mentions.tree[which[group[0]]])
-            openings, dst = self._openings(tree), self._lattices[tree].dst
-            edges = openings.rising(found)
+            tree = int(mentions.tree[new[group[0]]])
+            starts, dst = self._edges(tree), self._lattices[tree].dst
+            edges = starts.viterbi(scores)
             if edges is None:
                 continue
             begun[group] = True
-            at_edge = found[np.arange(len(group)), edges]
-            in_text = at_edge - openings.logsumexp_of(found) if self._bounds.constrained else None
-            said.append((openings.token[edges], at_edge, in_text))
-            self._node[which[group]] = dst[edges]
-            nodes += [dst[window] for window in openings.windows(edges)]
-        if said:
-            entered = which[begun]  # groups are in the mentions' order
-            tokens, at_edges, in_texts = zip(*said, strict=True)
+            best = scores[np.arange(len(group)), edges]
+            in_text = best - starts.logsumexp(scores) if self._params.constrained else None
+            chosen.append((starts.token[edges], best, in_text))
+            self._next_byte[new[group]] = dst[edges]
+            nodes += [dst[alternatives] for alternatives in starts.alternatives(edges)]
+        if chosen:
+            entered = new[begun]  # groups are in the mentions' order
+            tokens, best_scores, in_texts = zip(*chosen, strict=True)
             known = None if in_texts[0] is None else np.concatenate(in_texts)
-            mentions.say(entered, np.concatenate(tokens), np.concatenate(at_edges), known)
-            self._texts.enter(entered.tolist(), nodes)
+            mentions.append(entered, np.concatenate(tokens), np.concatenate(best_scores), known)
+            constraint.enter(entered.tolist(), nodes)
         return begun
+
+    def _edges(self, tree: int) -> StartEdges:
+        if (edges := self._start_edges.get(tree)) is None:
+            lattice = self._lattices[tree]
+            token = lattice.token[: len(lattice.start_byte)]
+            edges = StartEdges(lattice.start_byte, token, lattice.distinct)
+            self._start_edges[tree] = edges
+        return edges
 
 
 def _groups(tree: Ints, label: Ints) -> list[Ints]:

@@ -1,4 +1,4 @@
-"""Where mentions stand that were said within the strings of their texts."""
+"""Character spans of the occurrences of constrained mentions."""
 
 from __future__ import annotations
 
@@ -9,43 +9,44 @@ import numpy as np
 from ..tokenization.arrays import Ints
 from ..tokenization.codec import one_line
 from ..tokenization.token_bytes import TokenBytes
-from .lattice import Lattice, Passage
+from .lattice import ConstraintText, Lattice
 from .mentions import MentionBranches
 
 
-def find_places(
+def find_char_spans(
     mentions: MentionBranches,
-    which: Ints,
+    ended: Ints,
     ends: tuple[Ints, Ints],
     lattices: Sequence[Lattice],
-    passages: Sequence[Passage],
-    pieces: TokenBytes,
+    texts: Sequence[ConstraintText],
+    token_bytes: TokenBytes,
 ) -> None:
-    """Find the places of what mentions have said, of all at once, and read it off the texts.
+    """Set `char_spans` and `texts` of mentions, of all at once.
 
-    mentions (MentionBranches): They get `places` and `texts`.
-    which (Ints): Mentions that have ended [mentions].
-    ends (tuple[Ints, Ints]): Indices into `which`, rising, and for each a byte before which its
-        text has what it said [places].
+    mentions (MentionBranches): The mentions.
+    ended (Ints): Those that have ended [mentions].
+    ends (tuple[Ints, Ints]): Indices into `ended`, rising, and for each the byte offset after an
+        occurrence of the mention [occurrences].
     lattices (Sequence[Lattice]): The documents; those of the mentions have `chars`.
-    passages (Sequence[Passage]): Their texts.
-    pieces (TokenBytes): The tokens' bytes.
+    texts (Sequence[ConstraintText]): Their texts.
+    token_bytes (TokenBytes): The bytes of the vocabulary's tokens.
     """
-    if not len(which):
+    if not len(ended):
         return
-    of, end = ends
-    said = np.arange(mentions.ids.shape[1]) < mentions.n_said[which, None]
-    n_bytes = (pieces.sizes[mentions.ids[which]] * said).sum(1)
-    prefix = np.array([one.prefix for one in lattices])
-    tree = mentions.tree[which]
+    index, end = ends
+    is_generated = np.arange(mentions.ids.shape[1]) < mentions.n_tokens[ended, None]
+    n_bytes = (token_bytes.sizes[mentions.ids[ended]] * is_generated).sum(1)
+    prefix = np.array([lattice.prefix for lattice in lattices])
+    tree = mentions.tree[ended]
     none = np.zeros(0, dtype=np.int64)
-    chars = [none if one.chars is None else one.chars for one in lattices]
-    first = np.cumsum([0, *map(len, chars)])[tree[of]]
+    chars = [none if lattice.chars is None else lattice.chars for lattice in lattices]
+    first = np.cumsum([0, *map(len, chars)])[tree[index]]
     joined = np.concatenate(chars)
-    starts = joined[first + end - (n_bytes - prefix[tree])[of]].tolist()
+    starts = joined[first + end - (n_bytes - prefix[tree])[index]].tolist()
     stops = joined[first + end].tolist()
-    edges = np.searchsorted(of, np.arange(len(which) + 1)).tolist()
-    places = list(zip(starts, stops, strict=True))
-    for n, (i, own) in enumerate(zip(which.tolist(), tree.tolist(), strict=True)):
-        mentions.places[i] = found = tuple(places[edges[n] : edges[n + 1]])
-        mentions.texts[i] = one_line(passages[own].text[slice(*found[0])])
+    bounds = np.searchsorted(index, np.arange(len(ended) + 1)).tolist()
+    char_spans = list(zip(starts, stops, strict=True))
+    for n, (mention, document) in enumerate(zip(ended.tolist(), tree.tolist(), strict=True)):
+        own = tuple(char_spans[bounds[n] : bounds[n + 1]])
+        mentions.char_spans[mention] = own
+        mentions.texts[mention] = one_line(texts[document].text[slice(*own[0])])

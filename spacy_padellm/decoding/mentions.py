@@ -1,4 +1,4 @@
-"""The mentions of a batch while they are said, token by token."""
+"""The mentions of a batch while they are decoded, token by token."""
 
 from __future__ import annotations
 
@@ -9,44 +9,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..documents.spans import Mention
-from ..engine.token_runs import Pieces
+from ..engine.token_runs import TokenRuns
 from ..prompts.tree import PromptTree
 from ..tokenization.arrays import Ints
 from ..tokenization.codec import Codec
 from .logits import check_finite
-from .params import DecodingParams
+from .params import ResolvedParams
 
-NOTHING = -1  # said where the text allows no token
+NOTHING = -1  # in the place of a token where the text allows none
 
 
 class MentionBranches:
-    """The mention branches of a batch: arrays of one item a mention.
+    """The mention branches of a batch, arrays of one item per mention.
 
-    bounds (DecodingParams): Where mentions stop.
-    ends (Sequence[int]): Tokens that end a mention.
+    params (ResolvedParams): Where mentions stop.
+    end_ids (Sequence[int]): Tokens that end a mention.
 
     tree, label, index (Ints): Tree, label path and mention path of each [mentions].
     position (Ints): Position of its next token [mentions].
-    count_logprob (NDArray[np.float64]): Natural-log of P(count >= index) [mentions].
-    n_said (Ints): Tokens said [mentions].
-    ids (Ints): These tokens [mentions, at least n_said].
+    count_logprob (NDArray[np.float64]): Natural log of P(count >= index) [mentions].
+    n_tokens (Ints): Number of generated tokens [mentions].
+    ids (Ints): The generated tokens [mentions, at least n_tokens].
     logprobs, text_logprobs (NDArray[np.float64]): Their natural-log probabilities, by the model and
-        among the tokens that the text allows (NaN where not known), of the same shape.
-    is_open, ended (NDArray[np.bool_]): Whether more is to be said; whether the end was.
-    places (dict[int, tuple[tuple[int, int], ...]]): Start and end characters of what was said.
-    texts (dict[int, str]): What was said, where it was read off the text.
+        among the tokens that the text allows (NaN where unknown), of the same shape.
+    is_open, ended (NDArray[np.bool_]): Whether the mention goes on; whether its end was generated.
+    char_spans (dict[int, tuple[tuple[int, int], ...]]): Start and end characters of its
+        occurrences.
+    texts (dict[int, str]): Its text, where it was read off the document.
     """
 
-    def __init__(self, bounds: DecodingParams, ends: Sequence[int]):
-        self._bounds = bounds
-        self._ends = np.array(sorted(set(ends)))
+    def __init__(self, params: ResolvedParams, end_ids: Sequence[int]):
+        self._params = params
+        self._end_ids = np.array(sorted(set(end_ids)))
         self.tree = self.label = self.index = np.zeros(0, dtype=np.int64)
-        self.position = self.n_said = np.zeros(0, dtype=np.int64)
+        self.position = self.n_tokens = np.zeros(0, dtype=np.int64)
         self.count_logprob = np.zeros(0)
         self.ids = np.zeros((0, 8), dtype=np.int64)
         self.logprobs = self.text_logprobs = np.zeros((0, 8))
         self.is_open = self.ended = np.zeros(0, dtype=bool)
-        self.places: dict[int, tuple[tuple[int, int], ...]] = {}
+        self.char_spans: dict[int, tuple[tuple[int, int], ...]] = {}
         self.texts: dict[int, str] = {}
 
     def __len__(self) -> int:
@@ -54,7 +55,7 @@ class MentionBranches:
 
     @property
     def open(self) -> Ints:
-        """RETURNS (Ints): The mentions that have not ended."""
+        """RETURNS (Ints): The mentions that go on."""
         return np.flatnonzero(self.is_open)
 
     def add(
@@ -65,8 +66,11 @@ class MentionBranches:
         position: Ints,
         count_logprob: NDArray[np.floating],
     ) -> Ints:
-        """Mentions that begin.
+        """Add mentions without tokens.
 
+        tree, label, index (Ints): Their paths [mentions].
+        position (Ints): Positions of their first tokens [mentions].
+        count_logprob (NDArray): Natural log of P(count >= index) [mentions].
         RETURNS (Ints): Their numbers.
         """
         first, n = len(self), len(tree)
@@ -75,109 +79,116 @@ class MentionBranches:
         self.index = np.append(self.index, index)
         self.position = np.append(self.position, position)
         self.count_logprob = np.append(self.count_logprob, count_logprob)
-        self.n_said = np.append(self.n_said, np.zeros(n, dtype=np.int64))
+        self.n_tokens = np.append(self.n_tokens, np.zeros(n, dtype=np.int64))
         self.is_open = np.append(self.is_open, np.ones(n, dtype=bool))
         self.ended = np.append(self.ended, np.zeros(n, dtype=bool))
-        self.ids = _grown(self.ids, n, 0)
-        self.logprobs = _grown(self.logprobs, n, 0)
-        self.text_logprobs = _grown(self.text_logprobs, n, np.nan)
+        self.ids = _with_rows(self.ids, n, 0)
+        self.logprobs = _with_rows(self.logprobs, n, 0)
+        self.text_logprobs = _with_rows(self.text_logprobs, n, np.nan)
         return np.arange(first, len(self))
 
-    def left(self, which: Ints) -> Ints:
-        """RETURNS (Ints): Tokens that each may still say: each has to be fed, to be followed by
-        the end."""
-        left = self._bounds.max_mention_tokens - self.n_said[which]
-        if self._bounds.max_positions is None:
+    def n_left(self, mentions: Ints) -> Ints:
+        """RETURNS (Ints): Tokens that each mention may still generate: each of them is run, to be
+        followed by the end."""
+        left = self._params.max_mention_tokens - self.n_tokens[mentions]
+        if self._params.max_positions is None:
             return left
-        return np.minimum(left, self._bounds.max_positions - self.position[which])
+        return np.minimum(left, self._params.max_positions - self.position[mentions])
 
-    def last(self, which: Ints) -> Ints:
-        """RETURNS (Ints): The token that each has said last."""
-        return self.ids[which, self.n_said[which] - 1]
+    def last(self, mentions: Ints) -> Ints:
+        """RETURNS (Ints): The last generated token of each mention."""
+        return self.ids[mentions, self.n_tokens[mentions] - 1]
 
-    def last_tokens(self, which: Ints, row_of: Ints, drafts: Ints) -> Pieces:
-        """Feed the last tokens of mentions.
+    def last_tokens(self, mentions: Ints, row_of: Ints, drafts: Ints) -> TokenRuns:
+        """RETURNS (TokenRuns): The last token of each mention and its draft, at the mention's next
+        positions.
 
-        which (Ints): Open mentions.
+        mentions (Ints): Open mentions.
         row_of (Ints): The row of each tree.
-        drafts (Ints): Tokens that each may say next [mentions, steps].
-        RETURNS (Pieces): A token each and its draft, at the positions after those before.
+        drafts (Ints): Draft tokens of each [mentions, steps].
         """
-        tree, position = self.tree[which], self.position[which]
-        self.position[which] += 1
-        last = self.last(which)[:, None]
-        label, index = self.label[which], self.index[which]
-        return Pieces(row_of[tree], tree, label, index, position, last, drafts)
+        tree = self.tree[mentions]
+        path = tree, self.label[mentions], self.index[mentions]
+        last = self.last(mentions)[:, None]
+        return TokenRuns(row_of[tree], *path, self.position[mentions], last, drafts)
 
-    def say(
+    def advance(self, mentions: Ints) -> None:
+        """Move mentions to the position after the token that was run last."""
+        self.position[mentions] += 1
+
+    def append(
         self,
-        which: Ints,
+        mentions: Ints,
         token: Ints,
         logprob: NDArray[np.floating],
         text_logprob: NDArray[np.floating] | None = None,
     ) -> None:
-        """Let open mentions take their next tokens; the log-probability of an end is not the
-        mention's.
+        """Append the next token of open mentions. The end token closes a mention; its
+        log-probability does not belong to the mention.
 
+        mentions (Ints): Open mentions.
+        token (Ints): Their tokens; NOTHING where the text allows none [mentions].
+        logprob (NDArray): Natural-log probabilities [mentions].
+        text_logprob (NDArray | None): The same among the tokens that the text allows.
         RAISES (NotFiniteError): A log-probability that is not finite.
         """
         check_finite(logprob[token != NOTHING])
-        end = (token[:, None] == self._ends).any(1)
-        self.ended[which[end]] = True
-        full = self.n_said[which] == self._bounds.max_mention_tokens
-        stops = end | full | (token == NOTHING)
-        self.is_open[which[stops]] = False
-        which, goes = which[~stops], ~stops
-        at = self.n_said[which]
-        self._make_room(int(at.max(initial=0)) + 1)
-        self.ids[which, at] = token[goes]
-        self.logprobs[which, at] = logprob[goes]
+        is_end = (token[:, None] == self._end_ids).any(1)
+        self.ended[mentions[is_end]] = True
+        is_full = self.n_tokens[mentions] == self._params.max_mention_tokens
+        stops = is_end | is_full | (token == NOTHING)
+        self.is_open[mentions[stops]] = False
+        mentions, goes_on = mentions[~stops], ~stops
+        step = self.n_tokens[mentions]
+        self._make_room(int(step.max(initial=0)) + 1)
+        self.ids[mentions, step] = token[goes_on]
+        self.logprobs[mentions, step] = logprob[goes_on]
         if text_logprob is not None:
-            self.text_logprobs[which, at] = text_logprob[goes]
-        self.n_said[which] += 1
-        if self._bounds.max_positions is not None:
-            self.is_open[which] = self.position[which] < self._bounds.max_positions
+            self.text_logprobs[mentions, step] = text_logprob[goes_on]
+        self.n_tokens[mentions] += 1
+        if self._params.max_positions is not None:
+            self.is_open[mentions] = self.position[mentions] < self._params.max_positions
 
     def cap_total_length(self, trees: Sequence[PromptTree]) -> None:
-        """Stop the mentions of a label that together have said more than the text could hold.
+        """Stop the mentions of a label that together are longer than the text could hold.
 
         Mentions are strings of the text, so those of one label come to about the text's length at
-        most, even where some nest: twice the trunk's is far beyond. A model that has learnt nothing
-        says dozens of endless mentions.
+        most, even where some nest: twice the trunk's length is far beyond. An untrained model
+        generates dozens of endless mentions.
 
-        It is as if all mentions of a label took their tokens in step: at the token with which their
-        sum goes beyond the bound, those that have come so far are stopped, also where drafts have
+        The result is as if all mentions of a label were generated in step: at the token with which
+        their sum exceeds the limit, those that are so long are stopped, also where drafts have
         taken one of them further or to its end.
 
         trees (Sequence[PromptTree]): The documents' trees.
         """
-        bounds = np.array([2 * tree.n_trunk for tree in trees])
-        of_trees = np.bincount(self.tree, weights=self.n_said, minlength=len(trees))
-        if (of_trees <= bounds).all():
+        limits = np.array([2 * tree.n_trunk for tree in trees])
+        of_trees = np.bincount(self.tree, weights=self.n_tokens, minlength=len(trees))
+        if (of_trees <= limits).all():
             return
         groups, group = np.unique(np.stack([self.tree, self.label]), axis=1, return_inverse=True)
         group = group.reshape(-1)
-        total = np.bincount(group, weights=self.n_said)
-        trunks = bounds[groups[0]]
-        for number in np.flatnonzero(total > trunks).tolist():
+        total = np.bincount(group, weights=self.n_tokens)
+        limit = limits[groups[0]]
+        for number in np.flatnonzero(total > limit).tolist():
             members = np.flatnonzero(group == number)
-            said = self.n_said[members]
+            n_tokens = self.n_tokens[members]
             step = 1
-            while np.minimum(said, step).sum() <= trunks[number]:
+            while np.minimum(n_tokens, step).sum() <= limit[number]:
                 step += 1
-            stopped = members[said >= step]
-            self.n_said[stopped] = step
+            stopped = members[n_tokens >= step]
+            self.n_tokens[stopped] = step
             self.is_open[stopped] = False
             self.ended[stopped] = False
 
-    def said(self, trees: Sequence[PromptTree], codec: Codec) -> list[list[Mention]]:
-        """RETURNS (list[list[Mention]]): What was said of each tree, by label and index."""
-        found: list[list[Mention]] = [[] for _ in trees]
+    def mentions(self, trees: Sequence[PromptTree], codec: Codec) -> list[list[Mention]]:
+        """RETURNS (list[list[Mention]]): The mentions of each tree, by label and index."""
+        mentions: list[list[Mention]] = [[] for _ in trees]
         for i in np.lexsort((self.index, self.label)).tolist():
-            tree, n = int(self.tree[i]), int(self.n_said[i])
+            tree, n = int(self.tree[i]), int(self.n_tokens[i])
             in_text = self.text_logprobs[i, :n].tolist()
             text = self.texts.get(i)
-            found[tree].append(
+            mentions[tree].append(
                 Mention(
                     trees[tree].labels[self.label[i] - 1],
                     int(self.index[i]),
@@ -185,11 +196,11 @@ class MentionBranches:
                     tuple(self.logprobs[i, :n].tolist()),
                     bool(self.ended[i]),
                     tuple(in_text) if in_text and in_text[0] == in_text[0] else None,
-                    self.places.get(i),
+                    self.char_spans.get(i),
                     float(self.count_logprob[i]),
                 )
             )
-        return found
+        return mentions
 
     def _make_room(self, tokens: int) -> None:
         more = tokens - self.ids.shape[1]
@@ -200,6 +211,6 @@ class MentionBranches:
             self.text_logprobs = np.pad(self.text_logprobs, pad, constant_values=np.nan)
 
 
-def _grown(table: NDArray[Any], n: int, value: float) -> NDArray[Any]:
-    """RETURNS (NDArray): With so many more rows."""
+def _with_rows(table: NDArray[Any], n: int, value: float) -> NDArray[Any]:
+    """RETURNS (NDArray): The table with n more rows."""
     return np.concatenate([table, np.full((n, table.shape[1]), value, dtype=table.dtype)])

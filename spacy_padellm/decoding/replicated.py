@@ -1,112 +1,138 @@
-"""The replicated decoder: one row a prompt, the paper's batch (arXiv 2402.04838, section 3.2)."""
+"""The replicated decoder: one row per prompt, the paper's batch (arXiv 2402.04838, section 3.2)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ..documents.prediction import Prediction
-from ..engine.language_model import LanguageModel
-from ..engine.prompt_rows import Run, feed_of
-from ..engine.token_runs import Pieces, feed_of_pieces
+from ..engine.runner import Runner
+from ..engine.step import Run, StepInput
+from ..engine.token_runs import TokenRuns, join_runs
 from ..prompts.tree import COUNT, TRUNK, Paths, PromptTree
 from ..prompts.tree_builder import TreeBuilder
 from ..tokenization.arrays import Ints
 from .counts import CountBranches
 from .decoder import Decoder, decoder_factory
-from .lattice import Passage
-from .logits import Logits
+from .lattice import ConstraintText
+from .logits import read_logits
 from .mention_decoder import MentionDecoder
-from .params import DecodingParams
-from .tag_counts import say_first_digits
+from .params import ResolvedParams
+from .prefill import Prefill
 
 
 class ReplicatedDecoder(Decoder):
     """Repeats the text for each count prompt, then for each mention prompt, as the paper does.
 
-    Works with every causal LM; the tree decoder is checked against it.
+    Works with every causal LM; the tree decoder is compared with it in tests.
     """
 
-    def work(self, model: LanguageModel, tree: PromptTree) -> int:
+    def n_prefill_tokens(self, runner: Runner, tree: PromptTree) -> int:
         """RETURNS (int): Tokens of a tree's count prompts."""
         return sum(len(tree.path(*branch)) for branch in tree.branches())
 
     def decode(
         self,
-        model: LanguageModel,
+        runner: Runner,
         builder: TreeBuilder,
         trees: Sequence[PromptTree],
-        passages: Sequence[Passage],
-        bounds: DecodingParams,
+        texts: Sequence[ConstraintText],
+        params: ResolvedParams,
     ) -> list[Prediction]:
-        """RETURNS (list[Prediction]): One a tree, all of them decoded together."""
+        """RETURNS (list[Prediction]): One prediction per tree, all of them decoded together."""
         counts = CountBranches(trees)
-        everyone = counts.open
         prompts = [
             trees[tree].prompt(label)
             for tree, label in zip(counts.tree.tolist(), counts.label.tolist(), strict=True)
         ]
-        rows = model.start_rows(len(prompts), max(map(len, prompts)) + 4, bounds.graphs)
-        runs: list[Run] = [
-            (row, prompt.ids, prompt.paths(row)) for row, prompt in enumerate(prompts)
-        ]
-        starts = np.cumsum([0, *map(len, prompts)])
-        texts = [
-            starts[row] + builder.text_places(trees[counts.tree[row]])
-            for row in np.flatnonzero(counts.label == 1)
-        ]
-        ends, labels = starts[1:] - 1, trees[0].labels
-        say_first_digits(rows, runs, counts, ends, texts, builder, labels, bounds)
-        while len(going_on := counts.open):
-            digits = counts.last_digits(going_on, going_on, going_on, model.codec)
-            feed, _ = feed_of_pieces([digits])
-            counts.take(going_on, Logits(rows.feed(feed), rows.total), model.codec, bounds)
-
-        speaker = MentionDecoder(trees, passages, builder, bounds, model.device)
-        of, index = counts.heads(everyone, bounds)
-        if len(of):
-            self._say_mentions(model, builder, speaker, counts, prompts, of, index, bounds)
-        return [
-            Prediction(tuple(said), tuple(mentions))
-            for said, mentions in zip(counts.said(trees), speaker.finish(), strict=True)
-        ]
-
-    def _say_mentions(
-        self,
-        model: LanguageModel,
-        builder: TreeBuilder,
-        speaker: MentionDecoder,
-        counts: CountBranches,
-        prompts: Sequence[PromptTree],
-        of: Ints,
-        index: Ints,
-        bounds: DecodingParams,
-    ) -> None:
-        runs: list[Run] = []
-        for row, (count, k) in enumerate(zip(of.tolist(), index.tolist(), strict=True)):
-            prompt, number = prompts[count], model.codec.encode_number(int(counts.number[count]))
-            ids = [*prompt.ids, *number, *builder.mention_head(k)]
-            # A prompt alone in its row is all trunk: each token sees every one before it.
-            blank, position = np.zeros(len(ids), dtype=np.int64), np.arange(len(ids))
-            horizon = [*prompt.horizon, *position[len(prompt) :]]
-            runs.append((row, ids, Paths(blank + row, blank, blank, position, horizon)))
-        lengths = np.array([len(ids) for _, ids, _ in runs])
-        rows = model.start_rows(len(runs), int(lengths.max()) + 8, bounds.graphs)
-        paths = (counts.tree[of], counts.label[of], index)
-        none = np.zeros((len(runs), 0), dtype=np.int64)
-        everyone = np.arange(len(runs))
-        logits = Logits(rows.feed(feed_of(runs)), rows.total)
-        chance = counts.log_at_least(of, index)
-        speaker.begin(*paths, lengths, chance, logits, everyone[:, None], none)
-        mentions = speaker.mentions
-        while len(live := mentions.open):
-            position, last = mentions.position[live], mentions.last(live)[:, None]
-            mentions.position[live] += 1
-            trunk = np.full(len(live), TRUNK)
-            piece = Pieces(live, live, trunk, np.full(len(live), COUNT), position, last)
-            feed, (at,) = feed_of_pieces([piece])
-            speaker.go_on(live, Logits(rows.feed(feed), rows.total), at, none[: len(live)])
+        _decode_counts(runner, builder, trees, prompts, counts, params)
+        branch, index = counts.heads(np.arange(len(counts)), params)
+        if not len(branch):
+            return [Prediction(tuple(numbers)) for numbers in counts.counts(trees)]
+        no_drafts = replace(params, drafts=0)
+        device = runner.model.device
+        decoder = MentionDecoder(trees, texts, builder, no_drafts, device)
+        _decode_mentions(runner, builder, decoder, counts, prompts, branch, index, params)
+        found = zip(counts.counts(trees), decoder.finish(), strict=True)
+        return [Prediction(tuple(numbers), tuple(spans)) for numbers, spans in found]
 
 
 make_replicated_decoder = decoder_factory(ReplicatedDecoder)
+
+
+def _decode_counts(
+    runner: Runner,
+    builder: TreeBuilder,
+    trees: Sequence[PromptTree],
+    prompts: Sequence[PromptTree],
+    counts: CountBranches,
+    params: ResolvedParams,
+) -> None:
+    rows = runner.start_rows(len(prompts), max(map(len, prompts)) + 4, params.graphs)
+    runs: list[Run] = [(row, prompt.ids, prompt.paths(row)) for row, prompt in enumerate(prompts)]
+    starts = np.cumsum([0, *map(len, prompts)])
+    texts = [
+        starts[row] + builder.text_indices(trees[counts.tree[row]])
+        for row in np.flatnonzero(counts.label == 1)
+    ]
+    prefill = Prefill.of_prompts(
+        runs,
+        starts[1:] - 1,
+        texts,
+        builder,
+        trees[0].labels,
+        params,
+        partial=runner.supports_partial_logits,
+    )
+    prefill.read(rows.forward(prefill.step), counts, builder, params)
+    codec = builder.codec
+    while len(numbers := counts.open):
+        digits = counts.last_digits(numbers, numbers, numbers, codec)
+        counts.advance(numbers)
+        output = rows.forward(digits.step_input())
+        counts.select(numbers, read_logits(output), codec, params)
+
+
+def _decode_mentions(
+    runner: Runner,
+    builder: TreeBuilder,
+    decoder: MentionDecoder,
+    counts: CountBranches,
+    prompts: Sequence[PromptTree],
+    branch: Ints,
+    index: Ints,
+    params: ResolvedParams,
+) -> None:
+    """Decode the mentions of all counts, one row each.
+
+    branch, index (Ints): The count branch of each mention, and its index, from 1 [mentions].
+    """
+    runs: list[Run] = []
+    for row, (count, k) in enumerate(zip(branch.tolist(), index.tolist(), strict=True)):
+        prompt, number = prompts[count], builder.codec.encode_number(int(counts.number[count]))
+        ids = [*prompt.ids, *number, *builder.mention_head(k)]
+        # A prompt alone in its row is all trunk: each token attends to every one before it.
+        trunk, count = np.full(len(ids), TRUNK), np.full(len(ids), COUNT)
+        position = np.arange(len(ids))
+        horizon = np.concatenate([prompt.horizon, position[len(prompt) :]])
+        runs.append((row, ids, Paths(np.full(len(ids), row), trunk, count, position, horizon)))
+    lengths = np.array([len(ids) for _, ids, _ in runs])
+    rows = runner.start_rows(len(runs), int(lengths.max()) + 8, params.graphs)
+    no_drafts = np.zeros((len(runs), 0), dtype=np.int64)
+    logits = read_logits(rows.forward(StepInput.of_runs(runs)))
+    decoder.begin(
+        *(counts.tree[branch], counts.label[branch], index, lengths),
+        *(counts.log_at_least(branch, index), logits, np.arange(len(runs))[:, None], no_drafts),
+    )
+    mentions = decoder.mentions
+    while len(open_mentions := mentions.open):
+        n = len(open_mentions)
+        path = open_mentions, np.full(n, TRUNK), np.full(n, COUNT)
+        last = mentions.last(open_mentions)[:, None]
+        lasts = TokenRuns(open_mentions, *path, mentions.position[open_mentions], last)
+        mentions.advance(open_mentions)
+        step, (logits_rows,) = join_runs([lasts])
+        logits = read_logits(rows.forward(step))
+        decoder.extend(open_mentions, logits, logits_rows, no_drafts[:n])

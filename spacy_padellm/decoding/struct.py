@@ -12,16 +12,16 @@ from ..tokenization.codec import Codec, one_line
 from .answer_form import AnswerForm, Reading, ReadMention, Written, label_names, one_of
 from .autoregressive import AutoregressiveDecoder
 from .decoder import decoder_factory
-from .params import DecodingParams
+from .params import ResolvedParams
 
 SEPARATOR = ":"
 
 
 class ListForm(AnswerForm):
-    """A line for each mention, in reading order: its label's name, a colon, a space, the mention.
-    An empty line ends the answer; one about a text without mentions is the empty line alone.
+    """One line per mention, in reading order: the label's name, a colon, a space, the mention.
+    An empty line ends the answer; the answer for a text without mentions is the empty line alone.
 
-    A colon and a space in a name are no fault, as long as no other name is what precedes them.
+    A name may hold a colon and a space, as long as no other name precedes them.
     """
 
     cue = "\n\n<list>\n"
@@ -45,28 +45,29 @@ class ListForm(AnswerForm):
         for start, end, label in gold.spans:
             mention = one_line(gold.text[start:end]).strip()
             if mention:
-                # The space is the mention's: most tokenizers have one token for it and a word.
+                # The space belongs to the mention: most tokenizers have one token for it and a
+                # word.
                 pieces += (self.names[label] + SEPARATOR, " " + mention, "\n")
             else:
                 n_lost += 1
         return Written(tuple(pieces), n_lost)
 
-    def most_tokens(self, texts: Sequence[str], bounds: DecodingParams) -> list[int]:
+    def most_tokens(self, texts: Sequence[str], params: ResolvedParams) -> list[int]:
         """RETURNS (list[int]): Those of the longest name, and of the longest mention with a
         space."""
         heads = self.codec.encode_texts([name + SEPARATOR for name in self.labels])
-        return [max(map(len, heads)) + 1 + bounds.max_mention_tokens] * len(texts)
+        return [max(map(len, heads)) + 1 + params.max_mention_tokens] * len(texts)
 
     def has_ended(self, answer: str) -> bool:
         """RETURNS (bool): Whether there is an empty line."""
         return answer.startswith("\n") or "\n\n" in answer
 
-    def is_full(self, answer: str, bounds: DecodingParams) -> bool:
-        """RETURNS (bool): Whether a label has more mentions than the bound; lines that are none
-        count together."""
+    def is_full(self, answer: str, params: ResolvedParams) -> bool:
+        """RETURNS (bool): Whether a label has more mentions than `max_count`; malformed lines count
+        together."""
         lines = [self._line.fullmatch(line) for _, line in _lines(answer.rpartition("\n")[0])]
         numbers = Counter(line and line[1] for line in lines)
-        return max(numbers.values(), default=0) > bounds.max_count
+        return max(numbers.values(), default=0) > params.max_count
 
     def read(self, answer: str, text: str, *, ended: bool = True) -> Reading:
         """RETURNS (Reading): The mentions; a line that has no name, separator or mention is a
@@ -80,9 +81,9 @@ class ListForm(AnswerForm):
                 n_malformed += 1
                 continue
             start = offset + match.start(2) + match[2].index(mention)
-            place = (start, start + len(mention))
+            span = (start, start + len(mention))
             cut = not ended and offset + len(line) == len(answer)
-            mentions.append(ReadMention(self.labels[match[1]], mention, (place,), not cut))
+            mentions.append(ReadMention(self.labels[match[1]], mention, (span,), not cut))
         return Reading(tuple(mentions), n_malformed)
 
 

@@ -1,4 +1,4 @@
-"""Token ids that a model said, as text: which tokens say which characters."""
+"""Generated token ids as text: the tokens of each character."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ..tokenization.codec import Codec
 
 
 class TokenAlignment:
-    """What was said, token by token.
+    """Aligns generated tokens with the characters of their text.
 
-    A model need not say a text in the tokens it was trained on: one token may hold the end of a
-    mention and what follows, or a part of a character. So tokens are tied to characters through
-    the texts of prefixes: token i says the characters from the first that `ids[:i]` leaves
-    incomplete to the last that `ids[:i + 1]` has begun.
+    A model need not generate a text in the tokens it was trained on: one token may hold the end of
+    a mention and the text after it, or a part of a character. So tokens are aligned by the texts of
+    prefixes: token i covers the characters from the first that `ids[:i]` leaves incomplete to the
+    last that `ids[:i + 1]` has begun.
 
     codec (Codec): The tokenizer.
     ids (Sequence[int]): The tokens.
@@ -28,11 +28,11 @@ class TokenAlignment:
 
     @cached_property
     def text(self) -> str:
-        """RETURNS (str): All of it, spaces at the ends too."""
+        """RETURNS (str): The text of all tokens, with spaces at its ends."""
         return self._decode(len(self._ids))
 
     def tokens(self, ranges: Iterable[tuple[int, int]]) -> list[int]:
-        """Tokens that say characters, in part or whole.
+        """Find the tokens that cover characters, in part or whole.
 
         ranges (Iterable[tuple[int, int]]): Start and end character of each range.
         RETURNS (list[int]): Indices of the tokens, rising.
@@ -55,11 +55,11 @@ class TokenAlignment:
     def _reach(self, n: int) -> tuple[int, int]:
         """RETURNS (tuple[int, int]): Characters that the first n tokens complete, and begin."""
         if n not in self._reached:
-            said, whole = self._decode(n), self.text
-            if whole.startswith(said):
-                complete, begun = len(said), len(said)
+            prefix, whole = self._decode(n), self.text
+            if whole.startswith(prefix):
+                complete, begun = len(prefix), len(prefix)
             else:  # the replacement characters of an incomplete one
-                complete = _common(said, whole)
+                complete = _n_shared(prefix, whole)
                 begun = complete + 1
             self._reached[n] = complete, begun
         return self._reached[n]
@@ -70,8 +70,8 @@ class TokenAlignment:
         )
 
 
-def _common(one: str, other: str) -> int:
-    """RETURNS (int): Characters that two strings share at their beginning."""
+def _n_shared(one: str, other: str) -> int:
+    """RETURNS (int): Number of characters that two strings share at their beginning."""
     for i, (a, b) in enumerate(zip(one, other, strict=False)):
         if a != b:
             return i

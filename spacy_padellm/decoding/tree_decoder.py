@@ -9,154 +9,190 @@ import numpy as np
 import torch
 
 from ..documents.prediction import Prediction
-from ..engine.language_model import ROW_TOKENS, LanguageModel
-from ..engine.prompt_rows import PromptRows, Run
-from ..engine.token_runs import Pieces, feed_of_pieces
+from ..engine.language_model import ROW_TOKENS
+from ..engine.prompt_rows import PromptRows
+from ..engine.runner import Runner
+from ..engine.step import Run
+from ..engine.token_runs import TokenRuns, join_runs
 from ..prompts.layout import pack
 from ..prompts.tree import PromptTree
 from ..prompts.tree_builder import TreeBuilder
 from ..tokenization.arrays import Ints
 from .counts import CountBranches
 from .decoder import Decoder, decoder_factory
-from .lattice import Passage
-from .logits import Logits, TokenSubset
+from .lattice import ConstraintText
+from .logits import TokenSubset, read_logits
 from .mention_decoder import MentionDecoder
-from .params import DecodingParams
+from .params import ResolvedParams
+from .prefill import Floats, Prefill
 from .replicated import ReplicatedDecoder
-from .tag_counts import said_first, say_first_digits
 
-# Count branches up to which what is chosen is chosen on the host: a GPU would launch a hundred
-# kernels that take longer to launch than to run.
+# Count branches up to which tokens are selected on the host: a GPU would launch a hundred kernels
+# that take longer to launch than to run.
 FEW_BRANCHES = 32
-HEADS = 128  # slots a row for heads of mentions and drafts, at least: rows that grow are moved
+HEADS = 128  # slots per row for mention heads and drafts, at least: rows that grow are moved
 ROW_HEADS = 512  # mentions that begin in a row at once: attention grows with their square
 
 
 class TreeDecoder(Decoder):
-    """One prefill of all trees gives the first digits of all counts; one pass adds the mention
-    heads (and the digit, whose answer tells whether the number went on); then each pass feeds the
-    last token of every open mention, and drafts of the next ones, until all have ended.
+    """One prefill of all trees gives the first digits of all counts. One pass appends the mention
+    heads (and the digit, whose logits tell whether the number goes on). Then each decode step runs
+    the last token of every open mention, and drafts of the next ones, until all have ended.
+
+    Networks without tree masks fall back to the replicated decoder.
     """
 
-    def work(self, model: LanguageModel, tree: PromptTree) -> int:
-        """RETURNS (int): Tokens of a tree's first pass."""
-        return len(tree) if model.supports_tree_mask else self._fallback().work(model, tree)
+    def n_prefill_tokens(self, runner: Runner, tree: PromptTree) -> int:
+        """RETURNS (int): Tokens of the first pass over a tree."""
+        if runner.model.supports_tree_mask:
+            return len(tree)
+        return self._fallback().n_prefill_tokens(runner, tree)
 
     def decode(
         self,
-        model: LanguageModel,
+        runner: Runner,
         builder: TreeBuilder,
         trees: Sequence[PromptTree],
-        passages: Sequence[Passage],
-        bounds: DecodingParams,
+        texts: Sequence[ConstraintText],
+        params: ResolvedParams,
     ) -> list[Prediction]:
-        """RETURNS (list[Prediction]): One a tree, all of them decoded together."""
-        if not model.supports_tree_mask:
-            return self._fallback().decode(model, builder, trees, passages, bounds)
+        """RETURNS (list[Prediction]): One prediction per tree, all of them decoded together."""
+        if not runner.model.supports_tree_mask:
+            return self._fallback().decode(runner, builder, trees, texts, params)
+        device, labels = runner.model.device, trees[0].labels
         row_of = np.array(pack([len(tree) for tree in trees], ROW_TOKENS))
         most = int(np.bincount(row_of, weights=[len(tree) for tree in trees]).max())
-        rows = model.start_rows(int(row_of.max()) + 1, most + max(most // 2, HEADS), bounds.graphs)
+        capacity = most + max(most // 2, HEADS)
+        rows = runner.start_rows(int(row_of.max()) + 1, capacity, params.graphs)
 
         counts = CountBranches(trees)
-        runs: list[Run] = [(row_of[i], tree.ids, tree.paths(i)) for i, tree in enumerate(trees)]
-        starts = np.cumsum([0, *map(len, trees)])
-        texts = [
-            start + builder.text_places(tree) for start, tree in zip(starts, trees, strict=False)
-        ]
-        few = bounds.graphs and bounds.constrained and len(counts.tree) <= FEW_BRANCHES
-        few = few and builder.token_bytes is not None
-        device = torch.device("cpu") if few else model.device
-        speaker = MentionDecoder(trees, passages, builder, bounds, device, few)
-        first = TokenSubset(said_first(builder, trees[0].labels), model.device) if few else None
-        speaker.begins = say_first_digits(
-            *(rows, runs, counts, counts.last, texts, builder, trees[0].labels, bounds),
-            narrow=first,
-            meanwhile=speaker.prepare if bounds.graphs else None,
+        on_host = (
+            params.graphs
+            and params.constrained
+            and len(counts) <= FEW_BRANCHES
+            and builder.token_bytes is not None
         )
-        narrow = speaker.narrowing(model.device) if few else None
-        step = _Step(builder, rows, row_of, counts, speaker, bounds, narrow)
-        while step():
-            pass
-        return [
-            Prediction(tuple(said), tuple(mentions))
-            for said, mentions in zip(counts.said(trees), speaker.finish(), strict=True)
-        ]
+        subset = Prefill.token_subset(builder, labels, device) if on_host else None
+        prefill = _prefill(runner, builder, trees, row_of, counts, params)
+        output = rows.forward(prefill.step)
+        mentions = None
+        select_device = torch.device("cpu") if on_host else device
+        if params.graphs:  # tables are built while the GPU computes
+            mentions = MentionDecoder(trees, texts, builder, params, select_device, on_host)
+        begins = prefill.read(output, counts, builder, params, subset)
+        if not len(counts.open):
+            return [Prediction(tuple(numbers)) for numbers in counts.counts(trees)]
+        if mentions is None:
+            mentions = MentionDecoder(trees, texts, builder, params, select_device, on_host)
+        subset = mentions.token_subset(device) if on_host else None
+        steps = _Steps(builder, rows, row_of, counts, mentions, params, begins, subset)
+        while steps.has_open():
+            steps.run()
+        found = zip(counts.counts(trees), mentions.finish(), strict=True)
+        return [Prediction(tuple(numbers), tuple(spans)) for numbers, spans in found]
 
     def _fallback(self) -> ReplicatedDecoder:
-        return ReplicatedDecoder(**vars(self))
+        return ReplicatedDecoder(**self.as_dict())  # type: ignore[arg-type]
 
 
 make_tree_decoder = decoder_factory(TreeDecoder)
 
 
+def _prefill(
+    runner: Runner,
+    builder: TreeBuilder,
+    trees: Sequence[PromptTree],
+    row_of: Ints,
+    counts: CountBranches,
+    params: ResolvedParams,
+) -> Prefill:
+    runs: list[Run] = [(row_of[i], tree.ids, tree.paths(i)) for i, tree in enumerate(trees)]
+    starts = np.cumsum([0, *map(len, trees)])
+    texts = [start + builder.text_indices(tree) for start, tree in zip(starts, trees, strict=False)]
+    return Prefill.of_prompts(
+        runs,
+        counts.last,
+        texts,
+        builder,
+        trees[0].labels,
+        params,
+        partial=runner.supports_partial_logits,
+    )
+
+
 @dataclass
-class _Step:
-    """One pass after the first: the last digits of numbers, the heads of as many mentions as these
-    may ask for, the last tokens of mentions that speak; drafts behind heads and tokens."""
+class _Steps:
+    """The passes after the first: last digits of numbers, heads of as many mentions as these may
+    stand for, last tokens of open mentions; drafts after heads and tokens."""
 
     builder: TreeBuilder
     rows: PromptRows
     row_of: Ints
     counts: CountBranches
-    speaker: MentionDecoder
-    bounds: DecodingParams
-    narrow: TokenSubset | None
+    decoder: MentionDecoder
+    params: ResolvedParams
+    begins: Sequence[Floats] | None
+    subset: TokenSubset | None
 
-    def __call__(self) -> bool:
-        """RETURNS (bool): False, and nothing done, where all has been said."""
-        counts, speaker, codec = self.counts, self.speaker, self.builder.codec
-        numbers, speaking = self._few(counts.open), speaker.mentions.open
-        if not len(numbers) and not len(speaking):
-            return False
-        asking = counts.tree[numbers]
-        digits = counts.last_digits(numbers, self.row_of[asking], asking, codec)
-        of, index = counts.heads(numbers, self.bounds)
-        tree, label = counts.tree[of], counts.label[of]
-        openings = speaker.opening_drafts(tree, label, index)
-        bases = self.builder.mention_heads(index)
-        row, position = self.row_of[tree], counts.position[of]
-        heads = Pieces(row, tree, label, index, position, bases, openings)
-        drafts = speaker.drafts(speaking)
-        said = speaker.mentions.last_tokens(speaking, self.row_of, drafts)
-        feed, (_, head_rows, said_rows) = feed_of_pieces([digits, heads, said])
-        fed = self.rows.feed(feed)
-        logits = (self.narrow or Logits)(fed, self.rows.total)
+    def has_open(self) -> bool:
+        """RETURNS (bool): Whether any branch is still open."""
+        return bool(self.counts.is_open.any() or self.decoder.mentions.is_open.any())
 
-        counts.take(numbers, logits[: len(numbers)], codec, self.bounds)
-        # Where a number goes on its heads were asked too early: no mention begins.
-        asked = np.flatnonzero(~counts.is_open[of])
-        behind_heads = np.zeros(len(of), dtype=np.int64)
-        if len(asked):
-            first = position[asked] + heads.n_base[asked]
-            paths = (tree[asked], label[asked], index[asked])
-            chance = counts.log_at_least(of[asked], index[asked])
-            n_steps = speaker.begin(
-                *paths, first, chance, logits, head_rows[asked], openings[asked]
+    def run(self) -> None:
+        """Run one pass, and append its tokens to numbers and mentions."""
+        counts, decoder, codec = self.counts, self.decoder, self.builder.codec
+        numbers, open_mentions = self._next_numbers(), decoder.mentions.open
+        tree = counts.tree[numbers]
+        digits = counts.last_digits(numbers, self.row_of[tree], tree, codec)
+        counts.advance(numbers)
+        branch, index = counts.heads(numbers, self.params)
+        tree, label, position = counts.tree[branch], counts.label[branch], counts.position[branch]
+        first_drafts = decoder.first_drafts(tree, label, index, self.begins)
+        heads = TokenRuns(
+            *(self.row_of[tree], tree, label, index, position),
+            self.builder.mention_heads(index),
+            first_drafts,
+        )
+        drafts = decoder.drafts(open_mentions)
+        lasts = decoder.mentions.last_tokens(open_mentions, self.row_of, drafts)
+        decoder.mentions.advance(open_mentions)
+        step, (_, head_rows, last_rows) = join_runs([digits, heads, lasts])
+        logits = read_logits(self.rows.forward(step), self.subset)
+
+        counts.select(numbers, logits[: len(numbers)], codec, self.params)
+        # Where a number goes on, its heads were run too early: no mention begins.
+        valid = np.flatnonzero(~counts.is_open[branch])
+        accepted_heads = np.zeros(len(branch), dtype=np.int64)
+        if len(valid):
+            n_steps = decoder.begin(
+                *(tree[valid], label[valid], index[valid]),
+                position[valid] + heads.n_generated[valid],
+                counts.log_at_least(branch[valid], index[valid]),
+                *(logits, head_rows[valid], first_drafts[valid]),
             )
-            behind_heads[asked] = heads.n_base[asked] + n_steps - 1
-        behind_said = said.n_base
-        if len(speaking):
-            behind_said = behind_said + speaker.go_on(speaking, logits, said_rows, drafts) - 1
-        # Nobody may see what was fed too early, or as a draft and not chosen.
-        unseen = [
-            digits.behind(digits.n_base),
-            heads.behind(behind_heads),
-            said.behind(behind_said),
+            accepted_heads[valid] = heads.n_generated[valid] + n_steps - 1
+        accepted = lasts.n_generated
+        if len(open_mentions):
+            n_steps = decoder.extend(open_mentions, logits, last_rows, drafts)
+            accepted = accepted + n_steps - 1
+        # Mask heads that were run too early, and rejected draft tokens.
+        rejected = [
+            digits.rejected(digits.n_generated),
+            heads.rejected(accepted_heads),
+            lasts.rejected(accepted),
         ]
-        self.rows.hide(np.flatnonzero(np.concatenate(unseen)))
-        return True
+        self.rows.mask_slots(np.flatnonzero(np.concatenate(rejected)))
 
-    def _few(self, numbers: Ints) -> Ints:
-        """RETURNS (Ints): Of open numbers those that are asked on now: in each row the first ones
-        that ask for ROW_HEADS mentions at most, or one that asks for more."""
-        counts = self.counts
-        asked = np.minimum(counts.number[numbers], self.bounds.max_count)
-        if asked.sum() <= ROW_HEADS:
+    def _next_numbers(self) -> Ints:
+        """RETURNS (Ints): The open numbers of this pass: in each row the first ones that stand for
+        ROW_HEADS mentions at most, or a single one that stands for more."""
+        counts, numbers = self.counts, self.counts.open
+        n_mentions = np.minimum(counts.number[numbers], self.params.max_count)
+        if n_mentions.sum() <= ROW_HEADS:
             return numbers
         order = np.argsort(self.row_of[counts.tree[numbers]], kind="stable")
-        row, total = self.row_of[counts.tree[numbers[order]]], np.cumsum(asked[order])
+        row, total = self.row_of[counts.tree[numbers[order]]], np.cumsum(n_mentions[order])
         first = np.searchsorted(row, row)  # of its row
-        before = total[first] - asked[order[first]]
-        return numbers[
-            np.sort(order[(total - before <= ROW_HEADS) | (first == np.arange(len(row)))])
-        ]
+        before = total[first] - n_mentions[order[first]]
+        is_first = first == np.arange(len(row))
+        return numbers[np.sort(order[(total - before <= ROW_HEADS) | is_first])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,10 +13,8 @@ import torch.nn.functional as F
 from ..prompts.tree import Paths
 from .kv_cache import SlotCache
 from .packed_attention import n_groups
-
-if TYPE_CHECKING:
-    from .language_model import LanguageModel
-    from .partial_logits import Glance
+from .partial_logits import PartialRequest, partial_logits
+from .step import StepOutput
 
 logger = logging.getLogger(__name__)
 
@@ -34,32 +32,33 @@ class FusedLayers:
     side by side, and the network's become views of that. Nothing is rounded at other places than in
     transformers' layers.
 
-    model (LanguageModel): The model; `fits` has said that it can be run so.
+    base (transformers.PreTrainedModel): The network, for which `fits` is true.
+    config (transformers.PretrainedConfig): The configuration of its text model.
+    device (torch.device): Its device.
     """
 
-    def __init__(self, model: LanguageModel):
-        decoder = model.base.model
-        self._model = model
+    def __init__(self, base: Any, config: Any, device: torch.device):
+        decoder = base.model
         self._embed = decoder.embed_tokens
         self._rotary = decoder.rotary_emb
         self._norm = decoder.norm
-        self._head = model.base.get_output_embeddings()
+        self._head = base.get_output_embeddings()
         self._layers = [_Layer.of(layer) for layer in decoder.layers]
-        self._groups = n_groups(model.config)
-        self._ops = operations(model.device)
+        self._groups = n_groups(config)
+        self._ops = operations(device)
 
     def __call__(
         self,
         ids: torch.Tensor,
         query: Paths,
         key: Paths,
-        wanted: torch.Tensor,
+        logits_indices: torch.Tensor,
         cache: SlotCache,
-        glance: Glance | None = None,
-    ) -> torch.Tensor:
-        """One pass; as `LanguageModel.path_logits`.
+        partial: PartialRequest | None = None,
+    ) -> StepOutput:
+        """Run one pass; the arguments are those of `LanguageModel.forward`.
 
-        RETURNS (torch.Tensor): [n, vocabulary], in the network's dtype.
+        RETURNS (StepOutput): Logits [n, vocabulary] and partial logits.
         """
         ops = self._ops
         rows, length = ids.shape
@@ -73,23 +72,26 @@ class FusedLayers:
             states = F.linear(normed, *layer.read).view(rows, length, -1)
             keys, values = cache.buffers(number, states, layer.n_key_heads, layer.head_size)
             queries = ops.rotate_and_store(states, cos, sin, cache.slots, keys, values)
-            found = F.scaled_dot_product_attention(
+            attended = F.scaled_dot_product_attention(
                 queries.view(rows, layer.n_key_heads, -1, layer.head_size),
                 keys[:, :, : cache.used],
                 values[:, :, : cache.used],
                 attn_mask=mask,
                 scale=layer.scaling,
             )
-            found = found.reshape(rows, -1, length, layer.head_size).transpose(1, 2)
-            hidden = F.linear(found.reshape(rows * length, -1), *_weights(layer.attended))
+            attended = attended.reshape(rows, -1, length, layer.head_size).transpose(1, 2)
+            hidden = F.linear(attended.reshape(rows * length, -1), *_weights(layer.attended))
             normed, residual = _add_norm(ops, hidden, residual, layer.before_mlp)
             hidden = F.linear(ops.gated(F.linear(normed, *layer.gate)), *_weights(layer.down))
         assert residual is not None
-        if glance is not None:
-            at = glance.places
-            glance.read(_add_norm(ops, hidden[at], residual[at], self._norm)[0], self._head)
-        normed, _ = _add_norm(ops, hidden[wanted], residual[wanted], self._norm)
-        return self._head(normed)
+        found = None
+        if partial is not None:
+            at = partial.indices
+            normed, _ = _add_norm(ops, hidden[at], residual[at], self._norm)
+            found = partial_logits(normed, self._head, partial.token_ids)
+        at = logits_indices
+        normed, _ = _add_norm(ops, hidden[at], residual[at], self._norm)
+        return StepOutput(self._head(normed), partial_logits=found)
 
 
 class _Layer(NamedTuple):
@@ -138,13 +140,12 @@ def _weights(module: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
     return module.weight, module.bias
 
 
-def fits(model: LanguageModel) -> bool:
-    """RETURNS (bool): Whether a network is built as a llama's; what it then says is still to be
+def fits(base: Any, config: Any) -> bool:
+    """RETURNS (bool): Whether a network has a llama's modules; its logits are still to be
     compared."""
-    base = model.base
     decoder = getattr(base, "model", None)
     layers = list(getattr(decoder, "layers", None) or [])
-    if decoder is None or not layers or _names(decoder) != NETWORK or _has_window(model.config):
+    if decoder is None or not layers or _names(decoder) != NETWORK or _has_window(config):
         return False
     return all(
         _names(layer) == LAYER

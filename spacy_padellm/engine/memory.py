@@ -1,18 +1,18 @@
-"""The memory of a GPU, where it runs out."""
+"""GPU memory: out-of-memory errors, and torch's cached blocks."""
 
 from __future__ import annotations
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a GPU's memory ran out; if so, what torch keeps for later is given back.
-
-    error (BaseException): What was raised.
-    RETURNS (bool): True if less work may fit.
-    """
+    """RETURNS (bool): Whether an error says that a GPU's memory ran out."""
     import torch
 
-    if not isinstance(error, torch.cuda.OutOfMemoryError):
-        return False
+    return isinstance(error, torch.cuda.OutOfMemoryError)
+
+
+def release_cached_memory() -> None:
+    """Return the blocks that torch keeps for later allocations to the GPU."""
+    import torch
+
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    return True

@@ -1,62 +1,38 @@
-"""A few tokens' logits at places where no others are wanted: without the rest of the vocabulary."""
+"""Logits of a few tokens at many positions, without the rest of the vocabulary."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 
-if TYPE_CHECKING:
-    from .language_model import LanguageModel
-
-# Relative to the largest logit: products of other shapes round otherwise.
-TOLERANCE, HALF_TOLERANCE = 1e-4, 2e-2
-PLACES, COLUMNS = 5, 8  # of the comparison
-PART = 8192  # places that are widened at a time
+ROWS_AT_ONCE = 8192  # hidden states converted to float32 at a time
 
 
-@dataclass
-class Glance:
-    """What is wanted of a pass beside whole rows of logits, and what came.
+class PartialRequest(NamedTuple):
+    """Positions of a pass and the tokens whose logits are computed there.
 
-    places (torch.Tensor): int64 [n]: places in the flattened [rows * length].
-    columns (torch.Tensor): int64 [columns]: tokens of the vocabulary.
-    found (torch.Tensor | None): Their logits, float32 [n, columns], once the pass is done.
+    indices (torch.Tensor): int64 [n]: indices into the flattened [rows * length].
+    token_ids (torch.Tensor): int64 [tokens]: tokens of the vocabulary.
     """
 
-    places: torch.Tensor
-    columns: torch.Tensor
-    found: torch.Tensor | None = None
-
-    def read(self, states: torch.Tensor, head: torch.nn.Linear) -> None:
-        """Read the logits off, in float32: with few columns it costs nothing, and no rounding
-        depends on how many places there are.
-
-        states (torch.Tensor): What goes into the output layer at the places [n, size].
-        head (torch.nn.Linear): The output layer.
-        """
-        weight = head.weight[self.columns].float()
-        bias = None if head.bias is None else head.bias[self.columns].float()
-        self.found = torch.cat(
-            [F.linear(part.float(), weight, bias) for part in states.split(PART)]
-        )
+    indices: torch.Tensor
+    token_ids: torch.Tensor
 
 
-def glances(model: LanguageModel) -> bool:
-    """Compare a glance with whole rows of logits.
+def partial_logits(
+    states: torch.Tensor, head: torch.nn.Linear, token_ids: torch.Tensor
+) -> torch.Tensor:
+    """Compute a few columns of the output layer, in float32: it costs little with few columns, and
+    no rounding depends on the number of positions.
 
-    model (LanguageModel): The model, whose output layer is a `torch.nn.Linear`.
-    RETURNS (bool): Whether they are the same, as nothing comes behind the output layer.
+    states (torch.Tensor): Inputs of the output layer [n, size].
+    head (torch.nn.Linear): The output layer.
+    token_ids (torch.Tensor): int64 [tokens].
+    RETURNS (torch.Tensor): float32 [n, tokens].
     """
-    head = model.base.get_output_embeddings()
-    ids = torch.arange(PLACES, device=model.device)[None] % head.out_features
-    places = torch.arange(PLACES, device=model.device)
-    glance = Glance(places, torch.arange(min(COLUMNS, head.out_features), device=model.device))
-    with torch.inference_mode():
-        logits = model.plain_pass(ids, places, glance)[:, glance.columns]
-    assert glance.found is not None
-    difference = float((glance.found - logits).abs().max())
-    tolerance = TOLERANCE if torch.finfo(logits.dtype).bits > 16 else HALF_TOLERANCE
-    return difference <= tolerance * max(1.0, float(logits.abs().max()))
+    weight = head.weight[token_ids].float()
+    bias = None if head.bias is None else head.bias[token_ids].float()
+    parts = [F.linear(part.float(), weight, bias) for part in states.split(ROWS_AT_ONCE)]
+    return torch.cat(parts)

@@ -1,4 +1,4 @@
-"""Does a network give under the tree's mask what it gives for separate prompts?"""
+"""Probes of a network: are its logits under the tree mask those of separate prompts?"""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ import torch
 
 from ..prompts.tree import COUNT, NO_TARGET, TRUNK, Paths, PromptTree
 from .attention import supports_tree_mask
+from .cached_rows import CachedRows
+from .kv_rows import Forward
 from .language_model import LanguageModel
-from .prompt_rows import CachedRows, feed_of
+from .partial_logits import PartialRequest
+from .step import StepInput
 
 # Relative differences of logits. float32 gives below 1e-5 and bfloat16 1e-2 to 6e-2 where
 # the mask is honoured, and a network that ignores it stands above 1e-1.
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 HALF_TOLERANCE = 8e-2
+# Of partial logits, relative to the largest: products of other shapes round otherwise.
+PARTIAL_TOLERANCE, PARTIAL_HALF_TOLERANCE = 1e-4, 2e-2
+PARTIAL_ROWS, PARTIAL_TOKENS = 5, 8
 
 
 def probe(model: LanguageModel) -> str | None:
@@ -47,7 +53,7 @@ def _reason(model: LanguageModel) -> str | None:
 def _check_causal(model: LanguageModel) -> None:
     sequences = [[1, 2, 3], [1, 2, 4]]
     with torch.inference_mode():
-        one, other = model.plain_logits(sequences, np.array([0, 1]), np.array([1, 1])).float()
+        one, other = model.sequence_logits(sequences, np.array([0, 1]), np.array([1, 1])).float()
     if (one - other).norm() > HALF_TOLERANCE * one.norm():
         raise ValueError(
             f"The base model {model.config.model_type!r} is no causal LM: its answer for a token "
@@ -56,31 +62,57 @@ def _check_causal(model: LanguageModel) -> None:
 
 
 def _difference(model: LanguageModel, tree: PromptTree) -> float:
-    ends = [(model_path, tree.branch_end(*model_path)) for model_path in tree.branches()]
-    prompts = [tree.path(*path) for path, _ in ends]
-    where = np.arange(len(prompts))
+    prompts = [tree.path(*branch) for branch in tree.branches()]
+    sequence = np.arange(len(prompts))
     last = np.array([len(prompt) - 1 for prompt in prompts])
+    ids = [tree.ids[prompt] for prompt in prompts]
     with torch.inference_mode():
-        alone = model.plain_logits([tree.ids[prompt] for prompt in prompts], where, last).float()
-        together = model.tree_logits([tree]).float()
-    cached = cached_logits(model, tree)
-    scale = alone.norm()
-    return max(float((other - alone).norm() / scale) for other in (together, cached))
+        separate = model.sequence_logits(ids, sequence, last).float()
+        joined = model.tree_logits([tree]).float()
+    cached = cached_logits(model.forward, model.device, tree)
+    scale = separate.norm()
+    return max(float((logits - separate).norm() / scale) for logits in (joined, cached))
 
 
-def cached_logits(model: LanguageModel, tree: PromptTree) -> torch.Tensor:
-    """RETURNS (torch.Tensor): Logits after the tokens of a tree that have a target, read in two
-    passes behind a KV cache [targets, vocabulary]."""
-    rows = CachedRows(model, n_rows=1, capacity=len(tree))
+def cached_logits(forward: Forward, device: torch.device, tree: PromptTree) -> torch.Tensor:
+    """Read a tree in two passes behind a KV cache: trunk and count branches, then mentions.
+
+    forward (Forward): The network's forward pass.
+    device (torch.device): The network's device.
+    tree (PromptTree): The tree.
+    RETURNS (torch.Tensor): Logits after the tokens that have a target [targets, vocabulary].
+    """
+    rows = CachedRows(forward, device, n_rows=1, capacity=len(tree))
     paths = tree.paths(0)
     logits: dict[int, torch.Tensor] = {}
-    for early in (True, False):
-        at = np.flatnonzero((tree.mention == COUNT) == early)
-        part = Paths(*(column[at] for column in paths))
-        wanted = np.flatnonzero(tree.target[at] != NO_TARGET)
-        found = rows.feed(feed_of([(0, tree.ids[at], part)], wanted)).float()
-        logits.update(zip(at[wanted].tolist(), found, strict=True))
+    for is_count in (True, False):
+        tokens = np.flatnonzero((tree.mention == COUNT) == is_count)
+        part = Paths(*(column[tokens] for column in paths))
+        indices = np.flatnonzero(tree.target[tokens] != NO_TARGET)
+        output = rows.forward(StepInput.of_runs([(0, tree.ids[tokens], part)], indices))
+        found = output.logits.float()
+        logits.update(zip(tokens[indices].tolist(), found, strict=True))
     return torch.stack([logits[i] for i in sorted(logits)])
+
+
+def matches_partial_logits(model: LanguageModel) -> bool:
+    """Compare partial logits with whole rows of logits.
+
+    model (LanguageModel): A model whose output layer is a `torch.nn.Linear`.
+    RETURNS (bool): Whether they are equal, that is whether nothing follows the output layer.
+    """
+    head = model.base.get_output_embeddings()
+    indices = torch.arange(PARTIAL_ROWS, device=model.device)
+    token_ids = torch.arange(min(PARTIAL_TOKENS, head.out_features), device=model.device)
+    ids = indices[None] % head.out_features
+    with torch.inference_mode():
+        output = model.causal_forward(ids, indices, PartialRequest(indices, token_ids))
+    assert output.partial_logits is not None
+    logits = output.logits[:, token_ids]
+    difference = float((output.partial_logits - logits).abs().max())
+    half = torch.finfo(logits.dtype).bits <= 16
+    tolerance = PARTIAL_HALF_TOLERANCE if half else PARTIAL_TOLERANCE
+    return difference <= tolerance * max(1.0, float(logits.abs().max()))
 
 
 def toy_tree(vocabulary: int) -> PromptTree:

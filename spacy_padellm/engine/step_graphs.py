@@ -1,9 +1,9 @@
-"""Decode passes as CUDA graphs: a shape of pass is captured once and launched as a whole."""
+"""Decode passes as CUDA graphs: a pass of a given shape is captured once and replayed."""
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,276 +12,265 @@ from ..prompts.tree import PADDING
 from ..tokenization.arrays import Ints
 from .buckets import rounded_up
 from .kv_cache import PAD_SLOT
-from .kv_rows import TREE, RowMemory
+from .kv_rows import N_INPUTS, TREE, Forward, KVRows
 from .logsumexp import logsumexp
-from .partial_logits import Glance
-
-if TYPE_CHECKING:
-    from .language_model import LanguageModel
+from .partial_logits import PartialRequest
+from .step import StepOutput
+from .transfer import on_device
 
 MOST_GRAPHS = 256
-MOST_BYTES = 1 << 30  # of all memories together; on a GPU a share of what it has
+MOST_BYTES = 1 << 30  # of all KV rows together; on a GPU a share of its memory
 GPU_SHARE = 0.25
 MOST_TOKENS = 16384  # of a captured pass: a larger one takes longer than its launches
-CAPTURE_AT = 2  # the use of a shape that captures it; one that comes once is not worth it
+CAPTURE_AT = 2  # the use of a shape that captures it: a shape that is used once is not worth it
 SLOTS = 64  # capacities are multiples of so many slots
-TOTALS = 256  # wanted logits up to which a captured pass finds their totals as well
-LEAST = 8  # tokens of a row, and wanted logits: fewer cost the same
+LOGSUMEXP_ROWS = 256  # rows of logits up to which a captured pass computes their logsumexp
+LEAST = 8  # tokens per row, and rows of logits: fewer cost the same
 
 
-class Passed(NamedTuple):
-    """What came of a pass; the next pass of its shape writes there again.
+class PassInput(NamedTuple):
+    """What a pass reads from the host.
 
-    logits (torch.Tensor): [n, vocabulary], in the network's dtype.
-    total (torch.Tensor | None): Natural log of the sum of the exponentials of each row, float32
-        [n], where the pass has found it.
-    glanced (torch.Tensor | None): Few logits of other places, float32 [places, columns].
+    inputs (Ints): Token ids, the parts of Paths, slots [7, rows, length].
+    logits_indices (Ints): Indices into the flattened [rows * length] [n].
+    partial_indices (Ints): Indices of positions with partial logits [positions].
+    partial_token_ids (Ints): Their tokens of the vocabulary [tokens].
     """
 
-    logits: torch.Tensor
-    total: torch.Tensor | None
-    glanced: torch.Tensor | None
+    inputs: Ints
+    logits_indices: Ints
+    partial_indices: Ints
+    partial_token_ids: Ints
 
-    def copy_(self, other: Passed) -> None:
-        """Write over it what came of another pass of its shape."""
-        for here, there in zip(self, other, strict=True):
-            if here is not None and there is not None:
-                here.copy_(there)
-
-    def first(self, n: int, n_glanced: int, n_columns: int) -> Passed:
-        """RETURNS (Passed): Without what came of padding."""
-        glanced = self.glanced
-        return Passed(
-            self.logits[:n],
-            None if self.total is None else self.total[:n],
-            None if glanced is None else glanced[:n_glanced, :n_columns],
-        )
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """RETURNS (tuple[int, int, int]): Rows of logits; rows and columns of partial logits."""
+        return len(self.logits_indices), len(self.partial_indices), len(self.partial_token_ids)
 
 
 class _Captured(NamedTuple):
-    given: torch.Tensor  # on the host, pinned: tokens, wanted, glances and columns, int64
+    given: torch.Tensor  # on the host, pinned: all arrays of a PassInput, int64
     inputs: torch.Tensor  # the same on the device
-    passed: Passed
+    output: StepOutput
     graph: torch.cuda.CUDAGraph | None
-    copied: torch.cuda.Event | None  # whether what was given last has been read
+    copied: torch.cuda.Event | None  # recorded when `given` has been read
 
 
 class StepGraphs:
-    """Captured passes of one model, over memories that stay where they are.
+    """Captured passes of one network, over KV rows whose memory stays in place.
 
-    Passes are padded to one of few shapes. Graphs read the weights in place: updates are seen, and
-    weights that were put elsewhere (a loaded checkpoint, another adapter) drop all graphs.
+    Passes are padded to one of few shapes. Graphs read the weights in place: updates take effect,
+    and weights that have moved (a loaded checkpoint, another adapter) drop all graphs.
 
-    Not on a GPU, the same shapes are run without capture, which is for tests.
-
-    model (LanguageModel): The model, whose attention takes path masks.
+    On a CPU the same shapes run without capture, which is for tests.
     """
 
-    def __init__(self, model: LanguageModel):
-        self._model = model
-        self._memories: OrderedDict[tuple[int, int], RowMemory] = OrderedDict()
+    def __init__(self) -> None:
+        self._device = torch.device("cpu")
+        self._kv_rows: OrderedDict[tuple[int, int], KVRows] = OrderedDict()
         self._captured: OrderedDict[tuple[int, ...], _Captured] = OrderedDict()
-        self._seen: Counter[tuple[int, ...]] = Counter()
-        self._weights: object = None
+        self._uses: Counter[tuple[int, ...]] = Counter()
+        self._placement: object = None
         self._slot_bytes = 0
         self._pool: Any = None
 
     def __len__(self) -> int:
         return len(self._captured)
 
-    def memory(self, n_rows: int, capacity: int) -> RowMemory:
-        """An empty memory that stays where it is, until the next one of its shape is asked for.
-
-        n_rows (int): Rows of the batch.
-        capacity (int): Slots a row.
-        RETURNS (RowMemory): With as many rows and slots, or some more.
-        """
-        self._check_weights()
-        shape = rounded_up(n_rows), SLOTS * rounded_up(-(-capacity // SLOTS))
-        memory = self._memories.get(shape)
-        if memory is None:
-            self._make_room(shape[0] * shape[1])
-            memory = self._memories[shape] = RowMemory(self._model, *shape)
-        else:
-            memory.clear()
-        self._memories.move_to_end(shape)
-        return memory
-
-    def _make_room(self, n_slots: int) -> None:
-        """Let go of the memories that were not used for longest, and of their graphs."""
-        held = [(memory.n_bytes, rows * slots) for (rows, slots), memory in self._memories.items()]
-        for n_bytes, slots in held:
-            self._slot_bytes = max(self._slot_bytes, n_bytes // slots)
-        most = MOST_BYTES
-        if self._model.device.type == "cuda":
-            total = torch.cuda.get_device_properties(self._model.device).total_memory
-            most = int(GPU_SHARE * total)
-        while self._memories and self.n_bytes + n_slots * self._slot_bytes > most:
-            gone, _ = self._memories.popitem(last=False)
-            # Where memories push each other out by turns, no shape is worth a capture each time.
-            for key in [key for key in self._seen if key[:2] == gone]:
-                self._captured.pop(key, None)
-                del self._seen[key]
-
     @property
     def n_bytes(self) -> int:
-        """RETURNS (int): Bytes of all memories."""
-        return sum(memory.n_bytes for memory in self._memories.values())
+        """RETURNS (int): Bytes of all KV rows."""
+        return sum(kv.n_bytes for kv in self._kv_rows.values())
 
-    def run(
-        self,
-        memory: RowMemory,
-        tokens: Ints,
-        wanted: Ints,
-        used: int,
-        glances: tuple[Ints, Ints] | None = None,
-    ) -> Passed:
-        """One pass; as `RowMemory.run`, but over all slots where it is of a captured shape.
+    def follow(self, placement: object, device: torch.device) -> None:
+        """Drop all graphs where the weights have moved since they were captured.
 
-        memory (RowMemory): Of `memory`.
-        tokens (Ints): [7, rows, length].
-        wanted (Ints): [n].
-        used (int): Slots in use.
-        glances (tuple[Ints, Ints] | None): Places of which few logits are wanted, and which
-            [places], [columns].
-        RETURNS (Passed): What came.
+        placement (object): `LanguageModel.weight_placement`.
+        device (torch.device): The network's device.
         """
-        places, columns = glances or (wanted[:0], wanted[:0])
-        given = tokens, wanted, places, columns
-        sizes = len(wanted), len(places), len(columns)
-        n_rows, slots = memory.shape
-        length = _rounded(tokens.shape[2])
+        if placement != self._placement:
+            self.drop()
+            self._placement, self._device = placement, device
+
+    def drop(self) -> None:
+        """Drop all graphs and KV rows."""
+        self._captured.clear()
+        self._kv_rows.clear()
+        self._uses.clear()
+        self._pool = None
+
+    def empty_rows(self, n_rows: int, capacity: int) -> KVRows:
+        """KV rows whose memory stays in place, valid until the next ones of their shape.
+
+        n_rows (int): Rows of the batch.
+        capacity (int): Slots per row.
+        RETURNS (KVRows): At least as many rows and slots, empty.
+        """
+        shape = rounded_up(n_rows), SLOTS * rounded_up(-(-capacity // SLOTS))
+        kv = self._kv_rows.get(shape)
+        if kv is None:
+            self._make_room(shape[0] * shape[1])
+            kv = self._kv_rows[shape] = KVRows(self._device, *shape)
+        else:
+            kv.clear()
+        self._kv_rows.move_to_end(shape)
+        return kv
+
+    def run(self, forward: Forward, kv: KVRows, given: PassInput, used: int) -> StepOutput:
+        """Run one pass; as `KVRows.run`, but over all slots where its shape is a captured one.
+
+        forward (Forward): The network's forward pass.
+        kv (KVRows): Rows from `empty_rows`.
+        given (PassInput): The pass.
+        used (int): Slots in use.
+        RETURNS (StepOutput): The logits.
+        """
+        n_rows, slots = kv.shape
+        length = _rounded(given.inputs.shape[2])
         if n_rows * length > MOST_TOKENS:
-            shape = _Shape(n_rows, tokens.shape[2], *sizes)
-            return _passed(memory, shape, self._model.tensor(shape.filled(*given)), used)
-        shape = _Shape(n_rows, length, *(_rounded(n) if n else 0 for n in sizes))
-        fused = self._model.fused_layers() is not None
-        key = (n_rows, slots, *shape[1:], fused)
-        self._seen[key] += 1
+            shape = _PassShape(n_rows, given.inputs.shape[2], *given.sizes)
+            return _run(forward, kv, shape, self._on_device(shape, given), used)
+        shape = _PassShape(n_rows, length, *(_rounded(n) if n else 0 for n in given.sizes))
+        key = (n_rows, slots, *shape[1:])
+        self._uses[key] += 1
         captured = self._captured.get(key)
         if captured is None:
-            if self._seen[key] < CAPTURE_AT:
-                inputs = self._model.tensor(shape.filled(*given))
-                return _passed(memory, shape, inputs, slots).first(*sizes)
-            captured = self._capture(memory, key, shape)
+            if self._uses[key] < CAPTURE_AT:
+                output = _run(forward, kv, shape, self._on_device(shape, given), slots)
+                return output.without_padding(*given.sizes)
+            captured = self._capture(forward, kv, key, shape)
         self._captured.move_to_end(key)
         if captured.copied is not None:
             captured.copied.synchronize()
-        shape.fill(captured.given.numpy(), *given)
+        shape.fill(captured.given.numpy(), given)
         captured.inputs.copy_(captured.given, non_blocking=True)
         if captured.copied is not None:
             captured.copied.record()
         if captured.graph is None:
-            captured.passed.copy_(_passed(memory, shape, captured.inputs, slots, True))
+            captured.output.copy_(_run(forward, kv, shape, captured.inputs, slots, True))
         else:
             captured.graph.replay()
-        return captured.passed.first(*sizes)
+        return captured.output.without_padding(*given.sizes)
 
-    def _capture(self, memory: RowMemory, key: tuple[int, ...], shape: _Shape) -> _Captured:
-        slots = memory.shape[1]
+    def _on_device(self, shape: _PassShape, given: PassInput) -> torch.Tensor:
+        return on_device(shape.filled(given), self._device)
+
+    def _make_room(self, n_slots: int) -> None:
+        """Drop the least recently used KV rows, and their graphs."""
+        for (rows, slots), kv in self._kv_rows.items():
+            self._slot_bytes = max(self._slot_bytes, kv.n_bytes // (rows * slots))
+        most = MOST_BYTES
+        if self._device.type == "cuda":
+            total = torch.cuda.get_device_properties(self._device).total_memory
+            most = int(GPU_SHARE * total)
+        while self._kv_rows and self.n_bytes + n_slots * self._slot_bytes > most:
+            dropped, _ = self._kv_rows.popitem(last=False)
+            # Where KV rows evict each other by turns, no shape is worth a capture each time.
+            for key in [key for key in self._uses if key[:2] == dropped]:
+                self._captured.pop(key, None)
+                del self._uses[key]
+
+    def _capture(
+        self, forward: Forward, kv: KVRows, key: tuple[int, ...], shape: _PassShape
+    ) -> _Captured:
+        slots = kv.shape[1]
         while len(self._captured) >= MOST_GRAPHS:
-            key_of_oldest, _ = self._captured.popitem(last=False)
-            del self._seen[key_of_oldest]
-        device = self._model.device
-        # Padding alone: what the memory holds stays as it is.
+            oldest, _ = self._captured.popitem(last=False)
+            del self._uses[oldest]
+        # Padding alone: the contents of the KV rows stay as they are.
         given = torch.from_numpy(shape.padding())
-        if device.type != "cuda":
+        if self._device.type != "cuda":
             inputs = given.clone()
-            passed = _passed(memory, shape, inputs, slots, True)
-            captured = _Captured(given, inputs, passed, None, None)
+            output = _run(forward, kv, shape, inputs, slots, True)
+            captured = _Captured(given, inputs, output, None, None)
         else:
             given = given.pin_memory()
-            inputs = given.to(device)
-            stream = torch.cuda.Stream(device)
-            stream.wait_stream(torch.cuda.current_stream(device))
+            inputs = given.to(self._device)
+            stream = torch.cuda.Stream(self._device)
+            stream.wait_stream(torch.cuda.current_stream(self._device))
             with torch.cuda.stream(stream):
                 # Libraries allocate and choose kernels at first use, which can't be captured.
                 for _ in range(2):
-                    _passed(memory, shape, inputs, slots, True)
-            torch.cuda.current_stream(device).wait_stream(stream)
-            if not self._captured:  # without graphs a pool is given back
+                    _run(forward, kv, shape, inputs, slots, True)
+            torch.cuda.current_stream(self._device).wait_stream(stream)
+            if not self._captured:  # a pool without graphs has been freed
                 self._pool = torch.cuda.graph_pool_handle()
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, pool=self._pool):
-                passed = _passed(memory, shape, inputs, slots, True)
-            captured = _Captured(given, inputs, passed, graph, torch.cuda.Event())
+                output = _run(forward, kv, shape, inputs, slots, True)
+            captured = _Captured(given, inputs, output, graph, torch.cuda.Event())
         self._captured[key] = captured
         return captured
 
-    def _check_weights(self) -> None:
-        if self._model.placement != self._weights:
-            self.drop()
-            self._weights = self._model.placement
 
-    def drop(self) -> None:
-        """Forget all graphs and memories."""
-        self._captured.clear()
-        self._memories.clear()
-        self._seen.clear()
-        self._pool = None
-
-
-class _Shape(NamedTuple):
-    """Of a pass: rows, tokens of each, wanted logits, glances and their columns. All that is given
-    is one array, and so one copy."""
+class _PassShape(NamedTuple):
+    """Padded sizes of a pass. All that it reads is one array, and so one copy to the device."""
 
     rows: int
     length: int
-    n_wanted: int
-    n_glances: int
-    n_columns: int
+    n_logits: int
+    n_partial: int
+    n_partial_tokens: int
 
     def padding(self) -> Ints:
-        """RETURNS (Ints): Tokens that nobody sees, and the first place again and again."""
+        """RETURNS (Ints): A pass of padding tokens alone, with index 0 for all logits."""
         none = np.zeros(0, dtype=np.int64)
-        return self.filled(none.reshape(7, 0, 0), none, none, none)
+        return self.filled(PassInput(none.reshape(N_INPUTS, 0, 0), none, none, none))
 
-    def filled(self, *given: Ints) -> Ints:
-        """RETURNS (Ints): Tokens [7, rows, length] or fewer, wanted places among these [n], places
-        of glances [places], their columns [columns]."""
-        size = 7 * self.rows * self.length + self.n_wanted + self.n_glances + self.n_columns
-        whole = np.empty(size, dtype=np.int64)
-        self.fill(whole, *given)
-        return whole
+    def filled(self, given: PassInput) -> Ints:
+        """RETURNS (Ints): The arrays of a pass of this size or smaller, padded and joined."""
+        size = N_INPUTS * self.rows * self.length
+        size += self.n_logits + self.n_partial + self.n_partial_tokens
+        joined = np.empty(size, dtype=np.int64)
+        self.fill(joined, given)
+        return joined
 
-    def fill(self, whole: Ints, tokens: Ints, wanted: Ints, glances: Ints, columns: Ints) -> None:
-        """Write them into an array; what it held is overwritten with padding."""
-        n_tokens = 7 * self.rows * self.length
-        padded = whole[:n_tokens].reshape(7, self.rows, self.length)
+    def fill(self, joined: Ints, given: PassInput) -> None:
+        """Overwrite an array with a pass and its padding."""
+        inputs = given.inputs
+        n_inputs = N_INPUTS * self.rows * self.length
+        padded = joined[:n_inputs].reshape(N_INPUTS, self.rows, self.length)
         padded[:] = 0
         padded[1 + TREE] = PADDING
         padded[6] = PAD_SLOT
-        padded[:, : tokens.shape[1], : tokens.shape[2]] = tokens
-        behind = whole[n_tokens:]
-        behind[:] = 0
-        for start, places in ((0, wanted), (self.n_wanted, glances)):
-            if len(places):
-                row, column = np.divmod(places, tokens.shape[2])
-                behind[start : start + len(places)] = row * self.length + column
-        start = self.n_wanted + self.n_glances
-        behind[start : start + len(columns)] = columns
+        padded[:, : inputs.shape[1], : inputs.shape[2]] = inputs
+        rest = joined[n_inputs:]
+        rest[:] = 0
+        for start, indices in ((0, given.logits_indices), (self.n_logits, given.partial_indices)):
+            if len(indices):
+                row, column = np.divmod(indices, inputs.shape[2])
+                rest[start : start + len(indices)] = row * self.length + column
+        start = self.n_logits + self.n_partial
+        rest[start : start + len(given.partial_token_ids)] = given.partial_token_ids
 
-    def read(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, Glance | None]:
-        """RETURNS (tuple[torch.Tensor, torch.Tensor, Glance | None]): Tokens [7, rows, length],
-        wanted [n], and what else is wanted."""
-        n_tokens = 7 * self.rows * self.length
-        sizes = [n_tokens, self.n_wanted, self.n_glances, self.n_columns]
-        tokens, wanted, places, columns = inputs.split(sizes)
-        glance = Glance(places, columns) if self.n_glances else None
-        return tokens.view(7, self.rows, self.length), wanted, glance
+    def split(
+        self, joined: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, PartialRequest | None]:
+        """RETURNS (tuple): Inputs [7, rows, length], logits indices [n], partial logits."""
+        n_inputs = N_INPUTS * self.rows * self.length
+        sizes = [n_inputs, self.n_logits, self.n_partial, self.n_partial_tokens]
+        inputs, indices, partial_indices, token_ids = joined.split(sizes)
+        partial = PartialRequest(partial_indices, token_ids) if self.n_partial else None
+        return inputs.view(N_INPUTS, self.rows, self.length), indices, partial
 
 
-def _passed(
-    memory: RowMemory, shape: _Shape, inputs: torch.Tensor, used: int, totals: bool = False
-) -> Passed:
-    tokens, wanted, glance = shape.read(inputs)
-    logits = memory.run(tokens, wanted, used, glance)
-    total = logsumexp(logits) if totals and len(logits) <= TOTALS else None
-    return Passed(logits, total, None if glance is None else glance.found)
+def _run(
+    forward: Forward,
+    kv: KVRows,
+    shape: _PassShape,
+    joined: torch.Tensor,
+    used: int,
+    captured: bool = False,
+) -> StepOutput:
+    inputs, indices, partial = shape.split(joined)
+    output = kv.run(forward, inputs, indices, used, partial)
+    if captured and len(output.logits) <= LOGSUMEXP_ROWS:
+        return output._replace(logsumexp=logsumexp(output.logits))
+    return output
 
 
 def _rounded(number: int) -> int:
-    """RETURNS (int): The next of 8, 12, 16, 24, 32, 48, …: two an octave."""
+    """RETURNS (int): The next of 8, 12, 16, 24, 32, 48, …: two per octave."""
     size = LEAST
     while size < number:
         size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3

@@ -1,4 +1,4 @@
-"""Runs of neighbouring tokens of many branches, as arrays: what a decode step feeds."""
+"""Runs of neighbouring tokens of many branches, as arrays: the new tokens of a decode step."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from numpy.typing import NDArray
 
 from ..prompts.tree import ABSENT, Paths
 from ..tokenization.arrays import Ints
-from .prompt_rows import Feed
+from .step import StepInput
 
 
-class Pieces:
-    """Runs of tokens, one a branch: those that have been said, then drafts of the next ones.
+class TokenRuns:
+    """One run of tokens per branch: generated tokens, then draft tokens.
 
-    The logits after the last said token and after each draft are wanted.
+    Logits are computed after the last generated token and after each draft token.
 
-    row, tree, label, mention (Ints): Row and path of each [pieces].
-    position (Ints): Position of its first token [pieces].
-    base (Ints): Tokens that have been said, at least one; ABSENT behind their end [pieces, tokens].
-    drafts (Ints | None): Tokens that may be said next; ABSENT behind their end [pieces, steps].
+    row, tree, label, mention (Ints): Row and path of each run [runs].
+    position (Ints): Position of its first token [runs].
+    generated (Ints): Generated tokens, at least one; ABSENT after the last [runs, tokens].
+    drafts (Ints | None): Draft tokens; ABSENT after the last [runs, steps].
 
-    n_base (Ints): Said tokens of each [pieces].
+    n_generated (Ints): Number of generated tokens of each run [runs].
     """
 
     def __init__(
@@ -32,62 +32,67 @@ class Pieces:
         label: Ints,
         mention: Ints,
         position: Ints,
-        base: Ints,
+        generated: Ints,
         drafts: Ints | None = None,
     ):
         self.row, self.position = row, position
         self._branch = (tree, label, mention)
         drafts = np.zeros((len(row), 0), dtype=np.int64) if drafts is None else drafts
-        self._table = np.concatenate([base, drafts], axis=1)
-        self._there = self._table != ABSENT
-        self.n_base = (base != ABSENT).sum(1)
-        self._n_wanted = 1 + (drafts != ABSENT).sum(1)
+        self._table = np.concatenate([generated, drafts], axis=1)
+        self._present = self._table != ABSENT
+        self.n_generated = (generated != ABSENT).sum(1)
+        self._n_logits = 1 + (drafts != ABSENT).sum(1)
         self._steps = 1 + drafts.shape[1]
-        self._of, _ = np.nonzero(self._there)
-        lengths = self._there.sum(1)
-        self._within = np.arange(len(self._of)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        self._run, _ = np.nonzero(self._present)
+        lengths = self._present.sum(1)
+        self._offset = np.arange(len(self._run)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
-    def feed(self) -> Feed:
-        """RETURNS (Feed): Their tokens, joined."""
-        position = self.position[self._of] + self._within
-        tree, label, mention = (part[self._of] for part in self._branch)
+    def step_input(self) -> StepInput:
+        """RETURNS (StepInput): The tokens of all runs, joined."""
+        position = self.position[self._run] + self._offset
+        tree, label, mention = (part[self._run] for part in self._branch)
         paths = Paths(tree, label, mention, position, position)
-        wanted = np.flatnonzero(self._within >= self.n_base[self._of] - 1)
-        return Feed(self.row[self._of], self._table[self._there], paths, wanted)
+        indices = np.flatnonzero(self._offset >= self.n_generated[self._run] - 1)
+        return StepInput(self.row[self._run], self._table[self._present], paths, indices)
 
-    def logit_rows(self, first: int) -> Ints:
-        """Which of the wanted logits are those of each piece.
+    def logits_rows(self, first: int) -> Ints:
+        """Find the rows of the logits that belong to each run.
 
-        first (int): Wanted logits before those of these pieces.
-        RETURNS (Ints): Rows of the logits; ABSENT behind a draft's end [pieces, 1 + steps].
+        first (int): Rows of logits before those of these runs.
+        RETURNS (Ints): Rows of the logits; ABSENT after the last draft [runs, 1 + steps].
         """
         steps = np.arange(self._steps)
-        start = first + np.cumsum(self._n_wanted) - self._n_wanted
-        return np.where(steps < self._n_wanted[:, None], start[:, None] + steps, ABSENT)
+        start = first + np.cumsum(self._n_logits) - self._n_logits
+        return np.where(steps < self._n_logits[:, None], start[:, None] + steps, ABSENT)
 
-    def behind(self, n_tokens: Ints) -> NDArray[np.bool_]:
-        """RETURNS (NDArray[np.bool_]): Of the joined tokens, those behind the first few of their
-        piece [tokens]."""
-        return self._within >= n_tokens[self._of]
+    def rejected(self, n_accepted: Ints) -> NDArray[np.bool_]:
+        """Find the tokens after the accepted ones.
+
+        n_accepted (Ints): Accepted tokens of each run, from its first [runs].
+        RETURNS (NDArray[np.bool_]): Whether each of the joined tokens comes after them [tokens].
+        """
+        return self._offset >= n_accepted[self._run]
 
 
-def feed_of_pieces(groups: Sequence[Pieces]) -> tuple[Feed, list[Ints]]:
-    """Join groups of pieces.
+def join_runs(groups: Sequence[TokenRuns]) -> tuple[StepInput, list[Ints]]:
+    """Join groups of runs.
 
-    RETURNS (tuple[Feed, list[Ints]]): All of their tokens, and each group's rows of the logits.
+    groups (Sequence[TokenRuns]): At least one group.
+    RETURNS (tuple[StepInput, list[Ints]]): All of their tokens, and each group's rows of the
+        logits.
     """
-    feeds = [group.feed() for group in groups]
-    rows, wanted = [], []
-    n_tokens = n_wanted = 0
-    for group, feed in zip(groups, feeds, strict=True):
-        rows.append(group.logit_rows(n_wanted))
-        wanted.append(n_tokens + feed.wanted)
-        n_tokens += len(feed.row)
-        n_wanted += len(feed.wanted)
-    joined = Feed(
-        np.concatenate([feed.row for feed in feeds]),
-        np.concatenate([feed.ids for feed in feeds]),
-        Paths(*(np.concatenate(part) for part in zip(*(f.paths for f in feeds), strict=True))),
-        np.concatenate(wanted),
+    parts = [group.step_input() for group in groups]
+    rows, indices = [], []
+    n_tokens = n_logits = 0
+    for group, part in zip(groups, parts, strict=True):
+        rows.append(group.logits_rows(n_logits))
+        indices.append(n_tokens + part.logits_indices)
+        n_tokens += len(part.row)
+        n_logits += len(part.logits_indices)
+    joined = StepInput(
+        np.concatenate([part.row for part in parts]),
+        np.concatenate([part.token_ids for part in parts]),
+        Paths(*map(np.concatenate, zip(*(part.paths for part in parts), strict=True))),
+        np.concatenate(indices),
     )
     return joined, rows
