@@ -87,7 +87,7 @@ class AutoregressiveDecoder(Decoder):
                 sum(len(gold.spans) for gold in golds),
                 type(self).__name__,
             )
-        return builder.sequences(
+        return builder.sequence_trees(
             [gold.text for gold in golds],
             [ids[questions[gold.labels]] for gold in golds],
             [[token for piece in one.pieces for token in ids[piece]] for one in written],
@@ -107,13 +107,13 @@ class AutoregressiveDecoder(Decoder):
         if not texts:
             return []
         head = builder.codec.encode(self.form(builder, labels).question)
-        trees = builder.sequences(texts, [head] * len(texts), ids=ids)
-        return [replace(tree, labels=tuple(labels)) for tree in trees]
+        trees = builder.sequence_trees(texts, [head] * len(texts), ids=ids)
+        return [replace(tree, shape=replace(tree.shape, labels=tuple(labels))) for tree in trees]
 
     def most_text_tokens(self, builder: TreeBuilder, labels: Sequence[str]) -> int | None:
         """RETURNS (int | None): Most tokens of a text; its answer may be twice as long."""
         head = builder.codec.encode(self.form(builder, labels).question)
-        free = builder.text_room([head])
+        free = builder.max_text_tokens([head])
         return None if free is None else free // 3
 
     def work(self, model: LanguageModel, tree: PromptTree) -> int:

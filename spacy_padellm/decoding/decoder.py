@@ -196,7 +196,7 @@ class Decoder(ABC):
         ids: KnownIds = None,
     ) -> list[PromptTree]:
         """RETURNS (list[PromptTree]): What the model is asked first, one tree a text."""
-        return builder.ask(texts, labels, self.max_count, ids)
+        return builder.question_trees(texts, labels, self.max_count, ids)
 
     def most_text_tokens(self, builder: TreeBuilder, labels: Sequence[str]) -> int | None:
         """Most tokens of a text that leave room for what is asked and said about it.
@@ -206,7 +206,7 @@ class Decoder(ABC):
         RETURNS (int | None): The tokens; None where the model has room for any number.
         """
         heads = map(builder.count_head, labels)
-        free = builder.text_room(heads, builder.room(self.max_count))
+        free = builder.max_text_tokens(heads, builder.reserved_positions(self.max_count))
         return None if free is None else free - min(self.max_mention_tokens, max(free, 0) // 4)
 
     @abstractmethod

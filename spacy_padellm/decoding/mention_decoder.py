@@ -197,7 +197,7 @@ class MentionDecoder:
 
     @cached_property
     def _text_ids(self) -> list[Ints]:
-        return [tree.ids[self._builder.text_places(tree)] for tree in self._trees]
+        return [tree.ids[self._builder.text_indices(tree)] for tree in self._trees]
 
     @cached_property
     def _lattices(self) -> list[Lattice]:

@@ -53,7 +53,7 @@ class ReplicatedDecoder(Decoder):
         ]
         starts = np.cumsum([0, *map(len, prompts)])
         texts = [
-            starts[row] + builder.text_places(trees[counts.tree[row]])
+            starts[row] + builder.text_indices(trees[counts.tree[row]])
             for row in np.flatnonzero(counts.label == 1)
         ]
         ends, labels = starts[1:] - 1, trees[0].labels

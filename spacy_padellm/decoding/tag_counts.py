@@ -47,7 +47,7 @@ def say_first_digits(
     RETURNS (list[NDArray[np.float32]] | None): For each tree, how likely a mention of a label
         begins in each token of its text [tokens, labels]; None where the tags are not asked.
     """
-    symbols = builder.tag_symbols(labels) if bounds.tag_weight else None
+    symbols = builder.tag_token_ids(labels) if bounds.tag_weight else None
     places = np.concatenate(list(texts))
     glances = symbols is not None and rows.glances
     if glances:
@@ -79,7 +79,7 @@ def say_first_digits(
 
 def said_first(builder: TreeBuilder, labels: Sequence[str]) -> Ints:
     """RETURNS (Ints): Tokens that `say_first_digits` reads the logits of."""
-    return np.array([*symbols_of(builder.codec), *(builder.tag_symbols(labels) or [])])
+    return np.array([*symbols_of(builder.codec), *(builder.tag_token_ids(labels) or [])])
 
 
 def numbers_of(begins: Sequence[Floats]) -> Floats:

@@ -61,7 +61,7 @@ class TreeDecoder(Decoder):
         runs: list[Run] = [(row_of[i], tree.ids, tree.paths(i)) for i, tree in enumerate(trees)]
         starts = np.cumsum([0, *map(len, trees)])
         texts = [
-            start + builder.text_places(tree) for start, tree in zip(starts, trees, strict=False)
+            start + builder.text_indices(tree) for start, tree in zip(starts, trees, strict=False)
         ]
         few = bounds.graphs and bounds.constrained and len(counts.tree) <= FEW_BRANCHES
         few = few and builder.token_bytes is not None
