@@ -137,7 +137,7 @@ def read_texts(data: Path, n: int, splits: Sequence[str]) -> Iterator[str]:
 def what(prediction: Prediction) -> list[Any]:
     """RETURNS (list): Counts, and mentions with their places."""
     counts = [(one.label, one.number) for one in prediction.counts]
-    mentions = [(one.label, one.index, one.text, one.places) for one in prediction.mentions]
+    mentions = [(one.label, one.index, one.text, one.char_spans) for one in prediction.mentions]
     return [counts, mentions]
 
 

@@ -134,7 +134,7 @@ class Stages:
         self.builder = ner._builder()
         assert self.builder.token_bytes is not None
         self.pieces = self.builder.token_bytes
-        self.trees = self.builder.ask(self.texts, ner.labels)
+        self.trees = self.builder.question_trees(self.texts, ner.labels)
         self.tokens = [token_bounds(doc) for doc in self.docs]
         self.passages = list(map(Passage, self.texts, self.tokens))
         self.lattices = self.make_lattices()
@@ -149,7 +149,7 @@ class Stages:
         yield "spaCy's tokens", lambda: [self.nlp.make_doc(text) for text in self.texts]
         yield "token bounds", lambda: [token_bounds(doc) for doc in self.docs]
         yield "encode", lambda: self.builder.codec.encode_texts(self.texts)
-        yield "encode and ask", lambda: self.builder.ask(self.texts, self.ner.labels)
+        yield "encode and ask", lambda: self.builder.question_trees(self.texts, self.ner.labels)
         yield "branches and paths", self.paths
         yield "pack", lambda: pack([len(tree) for tree in self.trees], ROW_TOKENS)
         yield "lattices", self.make_lattices
@@ -164,7 +164,7 @@ class Stages:
         for i, tree in enumerate(self.trees):
             for branch in tree.branches():
                 tree.branch_end(*branch)
-            self.builder.text_places(tree)
+            self.builder.text_indices(tree)
             tree.paths(i)
 
     def make_lattices(self) -> list[Lattice]:
@@ -194,7 +194,7 @@ def texts_lattices(
     pieces: TokenBytes,
 ) -> list[Lattice]:
     """RETURNS (list[Lattice]): As decoders make them."""
-    read = [pieces.text(tree.ids[builder.text_places(tree)].tolist()) for tree in trees]
+    read = [pieces.text(tree.ids[builder.text_indices(tree)].tolist()) for tree in trees]
     return lattices(passages, read, pieces, 64)
 
 

@@ -36,9 +36,9 @@ class Passes:
 
         trees (list[Size]): Its trees.
         """
-        from ..decoding.decoder import batches
+        from ..engine.batching import group_by_budget
 
-        for group in batches([tokens for tokens, _ in trees], self.budget):
+        for group in group_by_budget([tokens for tokens, _ in trees], self.budget):
             self.passes += 1
             tokens = sum(trees[i][0] for i in group)
             self.longest = max(self.longest, *(trees[i][0] for i in group))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from types import SimpleNamespace
@@ -51,6 +51,7 @@ def without_weights(ner: PadellmNER) -> ModelSpec:
 
     from ..engine.language_model import LanguageModel
     from ..model.network import load_codec
+    from ..prompts.tree_builder import TreeBuilder
     from ..weights.resolver import resolve_weights
 
     settings = ner.shim.settings
@@ -61,8 +62,9 @@ def without_weights(ner: PadellmNER) -> ModelSpec:
     network = SimpleNamespace(config=config, get_input_embeddings=lambda: nowhere)
     model = LanguageModel(network, load_codec(weights.folder))
     ner.shim._model = model
-    builder = ner._builder()
-    builder.refuses = False  # a text that is too long is to be counted
+    prompt = replace(ner.prompt, label_definitions=ner.cfg["label_definitions"])
+    # Texts that are too long are counted, too.
+    builder = TreeBuilder(model.codec, prompt, model.max_positions, check_length=False)
 
     shapes = _shapes(weights.folder)
     parameters = sum(map(prod, shapes.values()))

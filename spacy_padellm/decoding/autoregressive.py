@@ -111,7 +111,7 @@ class AutoregressiveDecoder(Decoder):
             return []
         head = builder.codec.encode(self.form(builder, labels).question)
         trees = builder.sequence_trees(texts, [head] * len(texts), ids=ids)
-        return [replace(tree, labels=tuple(labels)) for tree in trees]
+        return [replace(tree, shape=replace(tree.shape, labels=tuple(labels))) for tree in trees]
 
     def max_text_tokens(self, builder: TreeBuilder, labels: Sequence[str]) -> int | None:
         """RETURNS (int | None): Most tokens of a text; its answer may be twice as long."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -111,7 +112,7 @@ class MentionDecoder:
         return self._text_drafts.after(tree, self._next_byte[mentions], most)
 
     def first_drafts(
-        self, tree: Ints, label: Ints, index: Ints, begins: Sequence[Floats] | None
+        self, tree: Ints, label: Ints, index: Ints, begins: Sequence[NDArray[Any]] | None
     ) -> Ints:
         """Propose the first tokens of mentions by the tags of their texts: for a label of n
         mentions the n text tokens at which one most probably begins.

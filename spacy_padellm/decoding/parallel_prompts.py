@@ -18,7 +18,7 @@ def parallel_prompts(builder: TreeBuilder, golds: Sequence[Gold]) -> list[Prompt
     RETURNS (list[PromptTree]): One tree with targets per document, in input order.
     RAISES (ValueError): A text that is longer than the model's window.
     """
-    return builder.answer(
+    return builder.gold_trees(
         [gold.text for gold in golds],
         [gold.mentions for gold in golds],
         # Where labels are unknown, a token without an entity may have one all the same.

@@ -81,12 +81,12 @@ def align(
     text = DocText(doc, ignore_case=ignore_case)
     strings = {i: as_read(m.text).strip() for i, m in enumerate(mentions) if m.ended}
     keys: dict[int, Key] = {
-        i: (text.fold(string), mentions[i].places) for i, string in strings.items() if string
+        i: (text.fold(string), mentions[i].char_spans) for i, string in strings.items() if string
     }
     places: dict[Key, list[list[Place]]] = {}
     for i, key in keys.items():
         if key not in places:
-            known = mentions[i].places
+            known = mentions[i].char_spans
             places[key] = text.find(strings[i]) if known is None else [_apart(known), [], [], []]
     queues: dict[str, Queue] = {}
     for i in sorted(keys, key=lambda i: mentions[i].index):

@@ -16,8 +16,8 @@ class Mention:
     ended (bool): False if a bound on its length stopped it before it said its end token.
     text_logprobs (tuple[float, ...] | None): The same log-probabilities among the tokens that the
         text allows; None where mentions are not constrained.
-    places (tuple[tuple[int, int], ...] | None): Start and end characters of the places where the
-        text has it, rising; None where only its string is known.
+    char_spans (tuple[tuple[int, int], ...] | None): Start and end characters of its occurrences in
+        the text, in ascending order; None where only its string is known.
     count_logprob (float): Natural-log probability that its label has so many mentions or more:
         P(count >= index). 0 where no counts are said.
     """
@@ -28,7 +28,7 @@ class Mention:
     logprobs: tuple[float, ...]
     ended: bool
     text_logprobs: tuple[float, ...] | None = None
-    places: tuple[tuple[int, int], ...] | None = None
+    char_spans: tuple[tuple[int, int], ...] | None = None
     count_logprob: float = 0.0
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..prompts.tree import COUNT, NO_TARGET, TRUNK, Paths, PromptTree
+from ..prompts.tree import COUNT, NO_TARGET, TRUNK, Paths, PromptTree, TreeShape
 from .attention import supports_tree_mask
 from .cached_rows import CachedRows
 from .kv_rows import Forward
@@ -129,4 +129,5 @@ def toy_tree(vocabulary: int) -> PromptTree:
         columns[3] += [NO_TARGET] * (length - 1) + [0 if label != TRUNK else NO_TARGET]
     position, labels, mentions, target = (np.array(column) for column in columns)
     ids = generator.integers(0, vocabulary, len(position))
-    return PromptTree(("a", "b"), ids, position, labels, mentions, target, horizon=position)
+    shape = TreeShape(("a", "b"), position, labels, mentions, horizon=position)
+    return PromptTree(shape, ids, target)

@@ -87,11 +87,11 @@ class GraphedLoss(Loss):
 
     def _check_weights(self) -> None:
         # An evaluation in between may have moved them (fused_layers.py).
-        self.model.note_placement()
-        if self.model.placement != self._placement:
+        placement = self.model.weight_placement()
+        if placement != self._placement:
             self._captured.clear()
             self._pool = None
-            self._placement = self.model.placement
+            self._placement = placement
 
     def _shape(self, trees: Sequence[PromptTree]) -> tuple[Shape | None, list[int], int]:
         sizes = [len(tree) for tree in trees]
@@ -139,7 +139,7 @@ class GraphedLoss(Loss):
     def _nll(self, tokens: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:
         paths = Paths(*tokens[1:])
         with torch.enable_grad(), self.precision():
-            logits = self.model.path_logits(tokens[0], paths, paths, asked[0])
+            logits = self.model.forward(tokens[0], paths, paths, asked[0]).logits
             return F.cross_entropy(logits.float(), asked[1], reduction="none")
 
 

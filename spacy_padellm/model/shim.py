@@ -17,6 +17,7 @@ from .settings import ModelSettings
 
 if TYPE_CHECKING:
     from ..engine.language_model import LanguageModel
+    from ..engine.runner import Runner
     from ..prompts.tree_builder import TreeBuilder
     from ..weights.resolver import Weights
     from .loss import Loss
@@ -36,6 +37,7 @@ class CausalLMShim(Shim):
         self._saved = saved
         self._weights: Weights | None = None
         self._loss: Loss | None = None
+        self._runner: Runner | None = None
         self._builder: tuple[Prompt, TreeBuilder] | None = None
         self._trained_whole = False
         self._folded = False
@@ -72,6 +74,17 @@ class CausalLMShim(Shim):
                 model.network.merge_adapter()
                 self._folded = True
         return model
+
+    def runner(self) -> Runner:
+        """RETURNS (Runner): Runs the model for decoding, with its adapter merged (`for_decoding`);
+        the same one for the same model."""
+        from ..engine.runner import Runner
+
+        model = self.for_decoding()
+        with self._lock:
+            if self._runner is None or self._runner.model is not model:
+                self._runner = Runner(model)
+            return self._runner
 
     def _unfold(self) -> None:
         """Load again what was folded: taken back by arithmetic, the base would be another one."""

@@ -218,12 +218,12 @@ class PadellmNER(Learner):
         if not docs:
             return []
         self._require_labels()
-        model, builder = self.shim.for_decoding(), self._builder()
+        runner, builder = self.shim.runner(), self._builder()
 
         def say(
             texts: list[str], tokens: list[Ints], ids: list[list[int] | None]
         ) -> list[Prediction]:
-            return self.decoder(model, builder, texts, self.labels, tokens, ids)
+            return self.decoder(runner, builder, texts, self.labels, tokens, ids)
 
         return read(docs, self._divide(docs, builder), say)
 

@@ -164,10 +164,16 @@ class Learner(TrainablePipe):
             backprop(gradient)
             return loss
 
+        loss = 0.0
         try:
             budget = self.cfg["update_tokens"]
             passes = self._training.passes(budget, self.shim.load().device.type)
-            loss = passes.run([len(tree) for tree in trees], step)
+            queue = passes.queue([len(tree) for tree in trees])
+            for batch in queue:
+                try:
+                    loss += step(batch)
+                except Exception as error:
+                    passes.retry_smaller(queue, batch, error)
         except Exception:
             self.shim.drop_gradients()  # of the passes and updates before
             self._training.take_texts()
@@ -195,7 +201,7 @@ class Learner(TrainablePipe):
     def _divide(
         self, docs: Sequence[Doc], builder: TreeBuilder, labels: Sequence[str] | None = None
     ) -> Divided:
-        most = self.decoder.most_text_tokens(builder, self.labels if labels is None else labels)
+        most = self.decoder.max_text_tokens(builder, self.labels if labels is None else labels)
         return self.windows.divide(docs, builder.codec, most)
 
     def _require_labels(self) -> None:

@@ -39,7 +39,7 @@ class Prompt:
     both_ways (bool): Whether the tokens of the text see one another in both directions.
     echo (bool): Whether the text stands twice in the trunk: its second copy has seen all of it.
     tag_text (bool): Whether training asks for a tag after each token of the text as well (see
-        TreeBuilder.answer); decoding is the same.
+        TreeBuilder.gold_trees); decoding is the same.
     """
 
     words: Words = WORDS["en"]

@@ -56,29 +56,90 @@ def visible(query: Paths, key: Paths) -> Any:
 
 
 @dataclass(frozen=True)
-class PromptTree:
-    """All prompts of one document as one row of n tokens; ancestors come before descendants.
+class TreeShape:
+    """Positions and paths of the n tokens of a tree; ancestors come before descendants.
 
-    labels (tuple[str, ...]): The labels asked for; label path c is `labels[c - 1]`.
-    ids (Ints): Token ids, shape [n].
-    position (Ints): Position ids, shape [n].
-    label (Ints): Label path of each token, shape [n].
-    mention (Ints): Mention path of each token, shape [n].
-    target (Ints): The token that must follow in training, NO_TARGET where none is asked,
-        shape [n].
-    horizon (Ints): Last position of its path that each token sees, shape [n].
+    All trees with the same prompts and the same number of text tokens share one shape.
+
+    labels (tuple[str, ...]): Labels of the prompts; label path c is `labels[c - 1]`.
+    position (Ints): Position ids [n].
+    label (Ints): Label path of each token [n].
+    mention (Ints): Mention path of each token [n].
+    horizon (Ints): Last position of its path that each token attends to [n].
     """
 
     labels: tuple[str, ...]
-    ids: Ints
     position: Ints
     label: Ints
     mention: Ints
-    target: Ints
     horizon: Ints
 
     def __len__(self) -> int:
+        return len(self.position)
+
+    @cached_property
+    def n_trunk(self) -> int:
+        """RETURNS (int): Number of tokens of the trunk."""
+        return int((self.label == TRUNK).sum())
+
+    @cached_property
+    def last_index(self) -> dict[tuple[int, int], int]:
+        """RETURNS (dict[tuple[int, int], int]): Index of the last token by label path and mention
+        path, in the order of the first tokens."""
+        pairs = zip(self.label.tolist(), self.mention.tolist(), strict=True)
+        return {pair: i for i, pair in enumerate(pairs)}
+
+    def select(self, indices: Ints) -> TreeShape:
+        """RETURNS (TreeShape): The shape of these tokens alone, with the same labels."""
+        columns = (self.position, self.label, self.mention, self.horizon)
+        return TreeShape(self.labels, *(column[indices] for column in columns))
+
+
+@dataclass(frozen=True)
+class PromptTree:
+    """All prompts of one document as one row of n tokens.
+
+    shape (TreeShape): Positions and paths of the tokens.
+    ids (Ints): Token ids [n].
+    target (Ints): The token that must follow in training, NO_TARGET where there is none [n].
+    """
+
+    shape: TreeShape
+    ids: Ints
+    target: Ints
+
+    def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """RETURNS (tuple[str, ...]): Labels of the prompts; label path c is `labels[c - 1]`."""
+        return self.shape.labels
+
+    @property
+    def position(self) -> Ints:
+        """RETURNS (Ints): Position ids [n]."""
+        return self.shape.position
+
+    @property
+    def label(self) -> Ints:
+        """RETURNS (Ints): Label path of each token [n]."""
+        return self.shape.label
+
+    @property
+    def mention(self) -> Ints:
+        """RETURNS (Ints): Mention path of each token [n]."""
+        return self.shape.mention
+
+    @property
+    def horizon(self) -> Ints:
+        """RETURNS (Ints): Last position of its path that each token attends to [n]."""
+        return self.shape.horizon
+
+    @property
+    def n_trunk(self) -> int:
+        """RETURNS (int): Number of tokens of the trunk."""
+        return self.shape.n_trunk
 
     @property
     def n_targets(self) -> int:
@@ -91,67 +152,39 @@ class PromptTree:
             np.full(len(self), tree), self.label, self.mention, self.position, self.horizon
         )
 
-    def with_ids(self, ids: Ints) -> PromptTree:
-        """A tree of the same shape that says something else.
-
-        ids (Ints): Its token ids, shape [n].
-        RETURNS (PromptTree): The tree; it shares all other arrays with this one.
-        """
-        tree = object.__new__(PromptTree)  # with all that is already known of the shape
-        tree.__dict__.update(self.__dict__, ids=ids)
-        return tree
-
-    @cached_property
-    def n_trunk(self) -> int:
-        """RETURNS (int): Number of tokens of the trunk."""
-        return int((self.label == TRUNK).sum())
-
     def branches(self) -> list[tuple[int, int]]:
         """RETURNS (list[tuple[int, int]]): (label path, mention path) of each branch, in order."""
-        return [pair for pair in self._ends if pair[0] != TRUNK]
+        return [pair for pair in self.shape.last_index if pair[0] != TRUNK]
 
     def branch_end(self, label: int, mention: int = COUNT) -> int:
         """RETURNS (int): Index of a branch's last token."""
-        return self._ends[label, mention]
-
-    @cached_property
-    def _ends(self) -> dict[tuple[int, int], int]:
-        """RETURNS (dict[tuple[int, int], int]): Index of the last token by label path and mention
-        path, in the order of the first ones."""
-        pairs = zip(self.label.tolist(), self.mention.tolist(), strict=True)
-        return {pair: i for i, pair in enumerate(pairs)}
+        return self.shape.last_index[label, mention]
 
     def path(self, label: int, mention: int = COUNT) -> Ints:
         """Indices of the tokens of one prompt, from the trunk's first token to the branch's last.
 
-        RETURNS (Ints): Indices into the tree's arrays, shape [length of the path].
+        RETURNS (Ints): Indices into the tree's arrays [length of the path].
         """
-        own = (self.mention == COUNT) | (self.mention == mention)
-        return np.flatnonzero((self.label == TRUNK) | ((self.label == label) & own))
+        in_branch = (self.mention == COUNT) | (self.mention == mention)
+        return np.flatnonzero((self.label == TRUNK) | ((self.label == label) & in_branch))
 
     def prompt(self, label: int, mention: int = COUNT) -> PromptTree:
-        """One prompt of this tree as a tree of its own: the sequence that the paper feeds.
+        """One prompt of this tree as a tree with one branch: a sequence of the paper.
 
         Targets of the branch's ancestors are left to the ancestors' own prompts.
 
         RETURNS (PromptTree): A tree of one branch, with this tree's labels.
         """
-        at = self.path(label, mention)
-        own = (self.label[at] == label) & (self.mention[at] == mention)
-        return PromptTree(
-            self.labels,
-            self.ids[at],
-            self.position[at],
-            self.label[at],
-            self.mention[at],
-            np.where(own, self.target[at], NO_TARGET),
-            self.horizon[at],
-        )
+        indices = self.path(label, mention)
+        shape = self.shape.select(indices)
+        in_branch = (shape.label == label) & (shape.mention == mention)
+        target = np.where(in_branch, self.target[indices], NO_TARGET)
+        return PromptTree(shape, self.ids[indices], target)
 
     def prompts(self) -> Iterator[PromptTree]:
-        """YIELDS (PromptTree): Each branch as a prompt of its own, in the tree's order.
+        """YIELDS (PromptTree): Each branch as a tree with one branch, in the tree's order.
 
-        A trunk that has targets of its own comes first, alone.
+        A trunk with targets comes first, alone.
         """
         if (self.target[self.label == TRUNK] != NO_TARGET).any():
             yield self.prompt(TRUNK)

@@ -30,13 +30,20 @@ class TreeBuilder:
     codec (Codec): The tokenizer.
     prompt (Prompt): The words.
     max_positions (int | None): Positions the model can tell apart, None for any number.
-    refuses (bool): Whether a tree that needs more positions is an error.
+    check_length (bool): Whether a tree that needs more positions is an error.
     """
 
-    def __init__(self, codec: Codec, prompt: Prompt, max_positions: int | None = None):
+    def __init__(
+        self,
+        codec: Codec,
+        prompt: Prompt,
+        max_positions: int | None = None,
+        *,
+        check_length: bool = True,
+    ):
         self.codec = codec
         self.max_positions = max_positions
-        self.refuses = True
+        self._check_length = check_length
         self._prompt = prompt
         self._before = [*codec.prefix, *codec.encode(prompt.words.before_text)]
         self._again = codec.encode("\n" + prompt.words.before_text)
@@ -45,7 +52,7 @@ class TreeBuilder:
         self._count_heads: dict[str, list[int]] = {}
         self._mention_heads: dict[int, list[int]] = {}
         self._tags = Tags(codec, self.count_head)
-        self._shapes: dict[tuple[int, tuple[str, ...]], PromptTree] = {}
+        self._templates: dict[tuple[int, tuple[str, ...]], PromptTree] = {}
 
     def describe(self, label: str) -> str:
         """RETURNS (str): What the model reads for a label."""
@@ -82,12 +89,12 @@ class TreeBuilder:
             warnings.warn(f"{error} Mentions are decoded without it.", stacklevel=2)
             return None
 
-    def tag_symbols(self, labels: Sequence[str]) -> list[int] | None:
+    def tag_token_ids(self, labels: Sequence[str]) -> list[int] | None:
         """RETURNS (list[int] | None): Tokens that the text's tags are said with (`Tags.symbols`);
         None where the prompt has no tags."""
         return self._tags.symbols(labels) if self._prompt.tag_text else None
 
-    def text_places(self, tree: PromptTree) -> Ints:
+    def text_indices(self, tree: PromptTree) -> Ints:
         """RETURNS (Ints): Indices of the text's tokens in a tree; of an echoed text, the second."""
         end = tree.n_trunk - len(self._after)
         if self._prompt.echo:
@@ -96,12 +103,12 @@ class TreeBuilder:
             n_tokens = end - len(self._before)
         return np.arange(end - n_tokens, end)
 
-    def room(self, max_count: int) -> int:
+    def reserved_positions(self, max_count: int) -> int:
         """RETURNS (int): Positions behind a count prompt for its number, and a mention's head."""
         # One digit more: a number that passes the bound is read on for its end.
         return len(str(max_count)) + 1 + len(self.mention_head(max_count))
 
-    def text_room(self, heads: Iterable[Sequence[int]], room: int = 0) -> int | None:
+    def max_text_tokens(self, heads: Iterable[Sequence[int]], room: int = 0) -> int | None:
         """Positions that the model has for a text.
 
         heads (Iterable[Sequence[int]]): What is asked behind it, each in a branch of its own.
@@ -114,7 +121,7 @@ class TreeBuilder:
         free = self.max_positions - taken
         return (free - len(self._again)) // 2 if self._prompt.echo else free
 
-    def ask(
+    def question_trees(
         self,
         texts: Sequence[str],
         labels: Sequence[str],
@@ -131,16 +138,17 @@ class TreeBuilder:
         RETURNS (list[PromptTree]): One tree a text, without targets.
         RAISES (ValueError): A text that is longer than the model's window.
         """
-        room = self.room(max_count)
+        room = self.reserved_positions(max_count)
         heads = list(chain.from_iterable(self.count_head(label) for label in labels))
         joined_ids: list[int] = []
         # Texts of as many tokens have trees of one shape.
-        shapes: dict[int, PromptTree] = {}
+        templates: dict[int, PromptTree] = {}
         lengths = []
         for text, said in zip(texts, self._encoded(texts, ids), strict=True):
             n_tokens = len(said)
-            if n_tokens not in shapes:
-                shapes[n_tokens] = self._checked(self._shape(n_tokens, tuple(labels)), text, room)
+            if n_tokens not in templates:
+                template = self._template(n_tokens, tuple(labels))
+                templates[n_tokens] = self._checked(template, text, room)
             lengths.append(n_tokens)
             joined_ids += self._before
             joined_ids += said
@@ -152,12 +160,13 @@ class TreeBuilder:
         joined = np.array(joined_ids, dtype=np.int64)
         trees, start = [], 0
         for n_tokens in lengths:
-            shape = shapes[n_tokens]
-            trees.append(shape.with_ids(joined[start : start + len(shape)]))
-            start += len(shape)
+            template = templates[n_tokens]
+            end = start + len(template)
+            trees.append(PromptTree(template.shape, joined[start:end], template.target))
+            start = end
         return trees
 
-    def answer(
+    def gold_trees(
         self,
         texts: Sequence[str],
         mentions: Sequence[Mapping[str, Sequence[str]]],
@@ -182,7 +191,7 @@ class TreeBuilder:
             trees.append(self._checked(writer.tree(tuple(answers)), text))
         return trees
 
-    def sequences(
+    def sequence_trees(
         self,
         texts: Sequence[str],
         heads: Sequence[Sequence[int]],
@@ -197,10 +206,10 @@ class TreeBuilder:
         texts (Sequence[str]): The documents' texts.
         heads (Sequence[Sequence[int]]): Token ids that ask, behind each text.
         answers (Sequence[Sequence[int]] | None): Token ids of the answers, None to ask.
-        spans (Sequence[Sequence[tuple[int, int, str]] | None] | None): As for `answer`.
+        spans (Sequence[Sequence[tuple[int, int, str]] | None] | None): As for `gold_trees`.
         labels (Sequence[Sequence[str]] | None): With spans, the labels that each text is asked for.
         end (int | None): The token that ends an answer.
-        ids (KnownIds): As for `ask`.
+        ids (KnownIds): As for `question_trees`.
         RETURNS (list[PromptTree]): One tree a text, with targets where there are answers.
         RAISES (ValueError): A text that is longer than the model's window.
         """
@@ -256,24 +265,23 @@ class TreeBuilder:
         writer.trunk_piece(self._after)
         return writer
 
-    def _shape(self, n_tokens: int, labels: tuple[str, ...]) -> PromptTree:
-        """RETURNS (PromptTree): The tree that asks for the counts in a text of so many tokens."""
-        if (known := self._shapes.get((n_tokens, labels))) is not None:
+    def _template(self, n_tokens: int, labels: tuple[str, ...]) -> PromptTree:
+        """RETURNS (PromptTree): Trunk and count branches for a text of `n_tokens` tokens, all 0."""
+        if (known := self._templates.get((n_tokens, labels))) is not None:
             return known
         writer = self._trunk([0] * n_tokens)
         for path, label in enumerate(labels, 1):
             writer.branch(path, COUNT, writer.trunk, self.count_head(label))
         tree = writer.tree(labels)
-        _ = tree.n_trunk  # known to all trees of the shape
         if len(tree) <= KEPT_TOKENS:
-            if len(self._shapes) >= MOST_SHAPES:
-                self._shapes.clear()
-            self._shapes[n_tokens, labels] = tree
+            if len(self._templates) >= MOST_SHAPES:
+                self._templates.clear()
+            self._templates[n_tokens, labels] = tree
         return tree
 
     def _checked(self, tree: PromptTree, text: str, room: int = 0) -> PromptTree:
         needed = int(tree.position.max()) + 1 + room
-        if self.refuses and self.max_positions is not None and needed > self.max_positions:
+        if self._check_length and self.max_positions is not None and needed > self.max_positions:
             raise ValueError(
                 f"A text needs {needed} positions for its longest prompt, and the model has "
                 f"{self.max_positions}: {text[:60]!r}… ({len(text)} characters). Give the "

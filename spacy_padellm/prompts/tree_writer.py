@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .tree import COUNT, NO_TARGET, TRUNK, PromptTree
+from .tree import COUNT, NO_TARGET, TRUNK, PromptTree, TreeShape
 
 
 class TreeWriter:
@@ -52,11 +52,11 @@ class TreeWriter:
         self._add(label, mention, start, ids, target)
 
     def tree(self, labels: tuple[str, ...]) -> PromptTree:
-        """RETURNS (PromptTree): What was written."""
-        columns = (self._ids, self._position, self._label, self._mention, self._target)
-        return PromptTree(
-            labels, *(np.array(column, dtype=np.int64) for column in (*columns, self._horizon))
-        )
+        """RETURNS (PromptTree): The tree of the tokens added so far."""
+        columns = (self._position, self._label, self._mention, self._horizon)
+        shape = TreeShape(labels, *(np.array(column, dtype=np.int64) for column in columns))
+        ids, target = (np.array(column, dtype=np.int64) for column in (self._ids, self._target))
+        return PromptTree(shape, ids, target)
 
     def _add(
         self, label: int, mention: int, start: int, ids: Sequence[int], target: Sequence[int]

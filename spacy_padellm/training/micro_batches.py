@@ -1,65 +1,54 @@
-"""A batch in passes of bounded size, whose gradients add up."""
+"""Batches in training passes of bounded size, whose gradients are accumulated."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from ..engine.memory import is_out_of_memory
+from ..engine.batching import BatchQueue
+from ..engine.memory import is_out_of_memory, release_cached_memory
 
 logger = logging.getLogger(__name__)
 
 
 class MicroBatches:
-    """Splits batches by a budget of tokens; where memory runs out, the budget is halved.
+    """Splits batches by a budget of tokens, which is halved where memory runs out.
 
-    budget (int): Most tokens of one pass. A single document is never split.
+    budget (int): Most tokens of one pass; a single document is never split.
     """
 
     def __init__(self, budget: int):
         self.budget = budget
 
-    def run(self, sizes: Sequence[int], step: Callable[[list[int]], float]) -> float:
-        """Run a batch.
+    def queue(self, sizes: Sequence[int]) -> BatchQueue:
+        """RETURNS (BatchQueue): The passes of a batch.
 
         sizes (Sequence[int]): Tokens of each document.
-        step (Callable[[list[int]], float]): Runs the documents of these indices forward and back.
-            A step that fails leaves no gradients behind.
-        RETURNS (float): The sum of what the steps returned.
+        """
+        return BatchQueue(sizes, self.budget)
+
+    def retry_smaller(self, queue: BatchQueue, batch: Sequence[int], error: Exception) -> None:
+        """After an out-of-memory error, lower the budget from now on and queue a pass again.
+
+        queue (BatchQueue): The passes of the batch.
+        batch (Sequence[int]): The documents of the pass that failed; it left no gradients.
+        error (Exception): The error; raised again where it is none of memory.
         RAISES (MemoryError): A single document that does not fit.
         """
-        total = 0.0
-        waiting = [list(range(len(sizes)))] if sizes else []
-        while waiting:
-            first, *rest = _split(waiting[0], sizes, self.budget)
-            waiting[:1] = rest
-            try:
-                total += step(first)
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                self._halve([sizes[i] for i in first], error)
-                waiting.insert(0, first)
-        return total
-
-    def _halve(self, sizes: Sequence[int], error: Exception) -> None:
-        if len(sizes) == 1:
+        if not is_out_of_memory(error):
+            raise error
+        release_cached_memory()
+        n_tokens = queue.n_tokens(batch)
+        if len(batch) == 1:
             raise MemoryError(
-                f"The GPU's memory does not hold the training pass of one document of {sizes[0]} "
+                f"The GPU's memory does not hold the training pass of one document of {n_tokens} "
                 "prompt tokens. Split long documents, use a LoRA adapter, or a smaller base."
             ) from error
-        self.budget = max(sum(sizes) // 2, max(sizes))
+        self.budget = max(n_tokens // 2, *(queue.n_tokens([i]) for i in batch))
         logger.warning(
             "A training pass of %d tokens did not fit the GPU's memory; from now on passes have "
             "at most %d (update_tokens).",
-            sum(sizes),
+            n_tokens,
             self.budget,
         )
-
-
-def _split(documents: Sequence[int], sizes: Sequence[int], budget: int) -> list[list[int]]:
-    from ..decoding.decoder import batches
-
-    return [
-        [documents[i] for i in group] for group in batches([sizes[i] for i in documents], budget)
-    ]
+        queue.lower_budget(batch, self.budget)

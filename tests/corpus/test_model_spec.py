@@ -29,12 +29,12 @@ def test_builder_is_the_components_own_without_a_bound(tiny_base):
     unloaded = without_weights(ner_of(blank_pipeline(tiny_base)))
     assert unloaded.window == real.max_positions == WINDOW
     text, labels = "Ada met Bo.", ["person"]
-    ours = unloaded.builder.answer([text], [{"person": ["Ada", "Bo"]}])[0]
-    theirs = real.answer([text], [{"person": ["Ada", "Bo"]}])[0]
+    ours = unloaded.builder.gold_trees([text], [{"person": ["Ada", "Bo"]}])[0]
+    theirs = real.gold_trees([text], [{"person": ["Ada", "Bo"]}])[0]
     assert ours.ids.tolist() == theirs.ids.tolist()
-    assert unloaded.builder.ask(["x" * 2 * WINDOW], labels)
+    assert unloaded.builder.question_trees(["x" * 2 * WINDOW], labels)
     with pytest.raises(ValueError, match="positions"):
-        real.ask(["x" * 2 * WINDOW], labels)
+        real.question_trees(["x" * 2 * WINDOW], labels)
 
 
 def test_no_weights_are_read(tiny_base, monkeypatch):

@@ -235,14 +235,14 @@ def test_only_strings_of_the_text_whatever_the_batch(tiny_model, toy_builder, na
     for doc, one, *others in zip(docs, tree, replicated, alone, strict=True):
         for other in others:
             assert [c.number for c in one.counts] == [c.number for c in other.counts]
-            assert [(m.text, m.places) for m in one.mentions] == [
-                (m.text, m.places) for m in other.mentions
+            assert [(m.text, m.char_spans) for m in one.mentions] == [
+                (m.text, m.char_spans) for m in other.mentions
             ]
         for mention in one.mentions:
             assert mention.ended
             assert len(mention.text_logprobs) == len(mention.logprobs) <= 9
             assert all(a >= b - 1e-6 for a, b in zip(mention.text_logprobs, mention.logprobs))
-            for start, end in mention.places:
+            for start, end in mention.char_spans:
                 assert doc.char_span(start, end) is not None
                 assert one_line(doc.text[start:end]) == mention.text
 
@@ -311,7 +311,7 @@ def test_a_tokenizer_that_reads_another_text(toy_tokenizer, english, tiny_networ
     (found,) = make_tree_decoder(9, 9)(model, builder, ["The Hat In A Bin"], ["a", "new", "the"])
     assert any(mention.text for mention in found.mentions)
     for mention in found.mentions:
-        assert mention.places is None
+        assert mention.char_spans is None
         assert mention.text in "the hat in a bin"
 
 
@@ -348,7 +348,7 @@ def test_the_shipped_model_keeps_what_it_said_rightly(real_model, real_builder):
     for text, one, other in zip(texts, free, held, strict=True):
         doc = NLP(text)
         for mention, twin in zip(one.mentions, other.mentions, strict=True):
-            assert all(doc.char_span(*place) is not None for place in twin.places)
+            assert all(doc.char_span(*place) is not None for place in twin.char_spans)
             start = text.find(mention.text)
             if start >= 0 and doc.char_span(start, start + len(mention.text)) is not None:
                 assert twin.text == mention.text

@@ -43,7 +43,7 @@ def test_less_slack_never_says_more(weights, slack, more):
 
 
 def test_the_logprob_is_of_what_was_said(toy_codec, toy_builder):
-    counts = CountBranches(toy_builder.ask(["a hat"], ["a"]))
+    counts = CountBranches(toy_builder.question_trees(["a hat"], ["a"]))
     logits = torch.full((1, 512), -1e4)
     logits[0, list(toy_codec.digit_ids[:2])] = torch.tensor([0.6, 0.4]).log()
     counts.take(counts.open, Logits(logits), toy_codec, DecodingParams(99, 8, None, 0.3))
@@ -52,7 +52,7 @@ def test_the_logprob_is_of_what_was_said(toy_codec, toy_builder):
 
 
 def test_how_likely_there_are_so_many(toy_codec, toy_builder):
-    counts = CountBranches(toy_builder.ask(["a hat", "hats"], ["a"]))
+    counts = CountBranches(toy_builder.question_trees(["a hat", "hats"], ["a"]))
     logits = torch.full((2, 512), -1e4)
     logits[:, list(toy_codec.digit_ids[:4])] = torch.tensor([0.1, 0.2, 0.3, 0.4]).log()
     counts.take(counts.open, Logits(logits), toy_codec, DecodingParams(99, 8, None))

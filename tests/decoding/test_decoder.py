@@ -49,7 +49,7 @@ def test_a_text_longer_than_the_window(make, _, tiny_model, english):
 
 def _fits(builder, text):
     try:
-        return bool(builder.ask([text], ["a"], 9))
+        return bool(builder.question_trees([text], ["a"], 9))
     except ValueError:
         return False
 

@@ -96,7 +96,7 @@ def same(found, expected):
                 twin.text,
                 twin.ended,
             )
-            assert mention.places == twin.places
+            assert mention.char_spans == twin.char_spans
             assert mention.logprobs == pytest.approx(twin.logprobs, abs=1e-3)
             assert mention.text_logprobs == pytest.approx(twin.text_logprobs, abs=1e-3)
     return True

@@ -72,8 +72,8 @@ def check_mentions(prediction, doc, options, constrained):
         assert len(mention.logprobs) <= options["max_mention_tokens"]
         assert all(math.isfinite(p) and p < 1e-3 for p in mention.logprobs)
         if constrained and mention.ended:
-            assert mention.places, mention
-            for start, end in mention.places:
+            assert mention.char_spans, mention
+            for start, end in mention.char_spans:
                 assert text[start:end] == mention.text != ""
                 assert start in starts
                 assert end in ends
@@ -168,7 +168,7 @@ def test_labels_of_as_many_mentions_as_there_may_be(tiny_network, toy_codec, con
     assert len(found.mentions) == sum(min(number, 64) for number in numbers) > tree.ROW_HEADS
     assert model.passes <= 64 + 8 + 8  # as if each label's mentions began in a turn of their own
     # Mentions that say more than the text could hold are stopped (`cap_total_length`).
-    trunk = builder.ask([text], labels)[0].n_trunk
+    trunk = builder.question_trees([text], labels)[0].n_trunk
     for label in labels:
         said = [len(m.logprobs) for m in found.mentions if m.label == label]
         assert sum(said) <= 2 * trunk + len(said)

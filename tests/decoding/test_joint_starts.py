@@ -83,7 +83,7 @@ def test_windows_are_what_rising_choices_of_these_tokens_have(case):
 
 def said(builder, text, heads, wishes):
     """The first tokens of mentions that would each say what is wished."""
-    (tree,) = builder.ask([text], LABELS)
+    (tree,) = builder.question_trees([text], LABELS)
     logits = torch.zeros(heads, 512)
     for row, wish in enumerate(wishes):
         for token, value in wish.items():
@@ -155,7 +155,7 @@ def test_names_of_a_list_do_not_collide(real_model, real_builder):
 def test_tokens_that_are_no_bytes(english):
     """Such a tokenizer's mentions are said as if each were alone, with a warning."""
     builder = TreeBuilder(metaspace_codec(eos_token="</s>"), english)
-    (tree,) = builder.ask(["a b"], ["a"])
+    (tree,) = builder.question_trees(["a b"], ["a"])
     logits = torch.eye(2, len(builder.codec.tokenizer))
     with pytest.warns(UserWarning, match="can't be read as bytes"):
         speaker = MentionDecoder([tree], [Passage("a b")], builder, BOUNDS, logits.device)

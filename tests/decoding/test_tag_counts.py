@@ -46,7 +46,7 @@ def said(builder, weight, evidence):
     codec = builder.codec
     logits = torch.full((1, 512), -1e4)
     logits[0, list(codec.digit_ids[:3])] = torch.tensor([0.6, 0.3, 0.1]).log()
-    counts = CountBranches(builder.ask(["a hat"], ["a"]))
+    counts = CountBranches(builder.question_trees(["a hat"], ["a"]))
     counts.evidence[0] = np.log(evidence)
     counts.take(counts.open, Logits(logits), codec, DecodingParams(99, 8, None, None, weight))
     return counts

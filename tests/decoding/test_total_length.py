@@ -30,7 +30,7 @@ def speaking(*paths):
 
 
 def test_only_the_label_that_said_too_much_is_stopped(toy_builder):
-    trees = toy_builder.ask(["the hat", "the hat"], ["a", "b"])
+    trees = toy_builder.question_trees(["the hat", "the hat"], ["a", "b"])
     trunk = int((trees[0].label == TRUNK).sum())
     mentions, say = speaking((0, 1, 1), (0, 1, 2), (0, 2, 1), (1, 1, 1))
     for _ in range(trunk):
@@ -48,7 +48,7 @@ def test_only_the_label_that_said_too_much_is_stopped(toy_builder):
 
 
 def test_who_is_ahead_by_drafts_is_stopped_where_all_in_step_would_be(toy_builder):
-    trees = toy_builder.ask(["the hat"], ["a"])
+    trees = toy_builder.question_trees(["the hat"], ["a"])
     bound = 2 * int((trees[0].label == TRUNK).sum())
     mentions, say = speaking((0, 1, 1), (0, 1, 2), (0, 1, 3))
     say([2])

@@ -87,7 +87,7 @@ def test_weights_are_trained_afterwards(tiny_network, toy_codec, toy_builder, de
         model = LanguageModel(tiny_network("llama").to(device), toy_codec)
         expected = decode(model, toy_builder, make_tree_decoder, fuses, graphs=True)
         optimizer = torch.optim.SGD(model.network.parameters(), 0.5)
-        trees = toy_builder.answer(["the new man"], [{"a": ["man"], "new": []}])
+        trees = toy_builder.gold_trees(["the new man"], [{"a": ["man"], "new": []}])
         for _ in range(3):
             loss = model.nll(trees).sum()
             loss.backward()
@@ -122,7 +122,7 @@ def test_captured_training_passes_see_where_weights_went(tiny_network, toy_codec
     from spacy_padellm.model.loss_graphs import GraphedLoss
 
     model = LanguageModel(tiny_network("llama").to("cuda"), toy_codec)
-    trees = toy_builder.answer(["the new man"], [{"a": ["man"], "new": []}])
+    trees = toy_builder.gold_trees(["the new man"], [{"a": ["man"], "new": []}])
     loss = GraphedLoss(model, half=False)
     for fuses in (False, True, True):
         decode(model, toy_builder, make_tree_decoder, fuses, graphs=True)

@@ -36,7 +36,7 @@ def test_losses_come_in_the_order_of_trees_and_tokens(llama, trees):
 
 def test_losses_of_answers_are_nats_of_their_prompts(llama, toy_builder):
     """Number, end of the number, mention, end of the mention, by the network alone."""
-    (tree,) = toy_builder.answer(["the a"], [{"x": ["a"]}])
+    (tree,) = toy_builder.gold_trees(["the a"], [{"x": ["a"]}])
     with torch.inference_mode():
         found = llama.nll([tree])
         expected = []
@@ -136,7 +136,7 @@ def test_the_shipped_adapter_has_learnt_the_prompts(real_model, real_builder):
         {"person": ["Marie Curie"], "location": ["Warsaw"], "organisation": []},
         {"person": ["Tim Cook"], "location": [], "organisation": ["Apple"]},
     ]
-    trees = real_builder.answer(texts, answers)
+    trees = real_builder.gold_trees(texts, answers)
     with torch.inference_mode():
         learnt = float(real_model.nll(trees).mean())
         with real_model.network.disable_adapter():

@@ -64,7 +64,7 @@ def assert_same(ones, others, tolerance):
     for one, other in zip(ones, others, strict=True):
         assert [c.number for c in one.counts] == [c.number for c in other.counts]
         for a, b in zip(one.mentions, other.mentions, strict=True):
-            assert (a.text, a.places) == (b.text, b.places)
+            assert (a.text, a.char_spans) == (b.text, b.char_spans)
             assert a.logprob == pytest.approx(b.logprob, abs=tolerance)
             assert a.count_logprob == pytest.approx(b.count_logprob, abs=tolerance)
 

@@ -26,7 +26,7 @@ def shim(tiny_base):
 @pytest.fixture
 def trees(shim):
     builder = TreeBuilder(shim.load().codec, make_prompt())
-    return builder.answer(["Bo met Ann."], [{"person": ["Bo", "Ann"]}])
+    return builder.gold_trees(["Bo met Ann."], [{"person": ["Bo", "Ann"]}])
 
 
 def weights(shim):

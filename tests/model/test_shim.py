@@ -36,7 +36,7 @@ def trees(tiny_base):
         }
         for text, entities in GOLD
     ]
-    return builder.answer([text for text, _ in GOLD], answers)
+    return builder.gold_trees([text for text, _ in GOLD], answers)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def builder_of(codec, **options):
 
 
 def tree_of(codec, **options):
-    (tree,) = builder_of(codec, **options).answer([TEXT], [MENTIONS], [SPANS])
+    (tree,) = builder_of(codec, **options).gold_trees([TEXT], [MENTIONS], [SPANS])
     return tree
 
 
@@ -78,12 +78,12 @@ def tags_by_hand(codec):
 
 def test_without_all_labels_no_tags(toy_codec):
     builder = builder_of(toy_codec, tag_text=True)
-    (tree,) = builder.answer([TEXT], [MENTIONS], [None])
+    (tree,) = builder.gold_trees([TEXT], [MENTIONS], [None])
     assert (tree.target[tree.label == TRUNK] == NO_TARGET).all()
 
 
 def test_asking_has_no_tags(toy_codec):
-    (tree,) = builder_of(toy_codec, tag_text=True).ask([TEXT], ["a"])
+    (tree,) = builder_of(toy_codec, tag_text=True).question_trees([TEXT], ["a"])
     assert (tree.target == NO_TARGET).all()
 
 
@@ -93,7 +93,7 @@ def test_trees_are_their_separate_prompts(tiny_network, toy_codec, name, options
     """Loss of a tree and of its prompts one by one, and both decoders."""
     model = LanguageModel(tiny_network(name), toy_codec)
     builder = builder_of(toy_codec, **options)
-    trees = builder.answer([TEXT, "a hat"], [MENTIONS, {"a": [], "b": ["hat"]}], [SPANS, None])
+    trees = builder.gold_trees([TEXT, "a hat"], [MENTIONS, {"a": [], "b": ["hat"]}], [SPANS, None])
     with torch.no_grad():
         together = model.nll(trees)
         prompts = [prompt for tree in trees for prompt in tree.prompts()]
@@ -120,4 +120,4 @@ def test_both_ways_needs_path_masks(tiny_network, toy_codec):
     with pytest.raises(ValueError, match=r"both_ways.*mpt"):
         TreeDecoder()(model, builder, [TEXT], ["a"])
     with pytest.raises(ValueError, match=r"both_ways.*mpt"):
-        model.nll(builder.answer([TEXT], [MENTIONS]))
+        model.nll(builder.gold_trees([TEXT], [MENTIONS]))

@@ -42,8 +42,8 @@ def test_neighbouring_mentions_begin_apart(toy_codec):
 @pytest.mark.parametrize("echo", [False, True])
 def test_places_of_the_text(toy_codec, echo):
     builder = TreeBuilder(toy_codec, make_prompt("en", None, echo=echo))
-    (tree,) = builder.ask([TEXT], ["a"])
-    places = builder.text_places(tree)
+    (tree,) = builder.question_trees([TEXT], ["a"])
+    places = builder.text_indices(tree)
     assert tree.ids[places].tolist() == toy_codec.encode(TEXT)
     last = [i for i in range(len(tree) - len(places) + 1) if _same(tree, i, places)][-1]
     assert places[0] == last

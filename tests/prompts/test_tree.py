@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -155,7 +157,7 @@ def test_branches_and_their_ends(grown, data):
     assert tree.n_trunk == sum(label == TRUNK for label, _ in pairs)
 
     ids = np.array(data.draw(st.permutations(tree.ids.tolist())))
-    other = tree.with_ids(ids)
+    other = replace(tree, ids=ids)
     assert other.ids is ids
     assert other.branches() == tree.branches()
     for name in ("labels", "position", "label", "mention", "target", "horizon"):

@@ -27,7 +27,7 @@ def encode(tokenizer, *pieces):
 
 
 def test_prompts_are_the_papers_sequences(toy_builder, toy_tokenizer):
-    (tree,) = toy_builder.answer([TEXT], [MENTIONS])
+    (tree,) = toy_builder.gold_trees([TEXT], [MENTIONS])
     prompts = list(tree.prompts())
 
     trunk = ["text:\n", TEXT, "\nentity type:\n"]
@@ -39,7 +39,7 @@ def test_prompts_are_the_papers_sequences(toy_builder, toy_tokenizer):
 
 
 def test_targets_are_the_answers_and_the_line_break_after_them(toy_builder, toy_tokenizer):
-    (tree,) = toy_builder.answer([TEXT], [MENTIONS])
+    (tree,) = toy_builder.gold_trees([TEXT], [MENTIONS])
 
     for prompt, (asked, said) in zip(tree.prompts(), PIECES, strict=True):
         head = encode(toy_tokenizer, "text:\n", TEXT, "\nentity type:\n", *asked)
@@ -60,7 +60,7 @@ def test_targets_are_the_answers_and_the_line_break_after_them(toy_builder, toy_
 )
 def test_any_text_gives_the_papers_sequences_once(toy_codec, text, mentions, lang):
     prompt = make_prompt(lang)
-    (tree,) = TreeBuilder(toy_codec, prompt).answer([text], [mentions])
+    (tree,) = TreeBuilder(toy_codec, prompt).gold_trees([text], [mentions])
 
     sequences = []
     trunk = [prompt.words.before_text, text, prompt.words.after_text]
@@ -80,8 +80,8 @@ def test_any_text_gives_the_papers_sequences_once(toy_codec, text, mentions, lan
 
 def test_asking_gives_the_count_prompts_of_answering(toy_builder):
     labels = list(MENTIONS)
-    (asked,) = toy_builder.ask([TEXT], labels)
-    (answered,) = toy_builder.answer([TEXT], [{label: [] for label in labels}])
+    (asked,) = toy_builder.question_trees([TEXT], labels)
+    (answered,) = toy_builder.gold_trees([TEXT], [{label: [] for label in labels}])
 
     assert asked.n_targets == 0
     assert asked.branches() == [(1, 0), (2, 0), (3, 0)]
@@ -92,14 +92,14 @@ def test_asking_gives_the_count_prompts_of_answering(toy_builder):
 
 def test_many_texts_at_once_are_each_text_alone(toy_builder):
     texts = ["one", "", "the second text\n", "三"]
-    together = toy_builder.ask(texts, ["a", "b"])
-    alone = [toy_builder.ask([text], ["a", "b"])[0] for text in texts]
+    together = toy_builder.question_trees(texts, ["a", "b"])
+    alone = [toy_builder.question_trees([text], ["a", "b"])[0] for text in texts]
     assert [tree.ids.tolist() for tree in together] == [tree.ids.tolist() for tree in alone]
-    assert toy_builder.ask([], ["a"]) == []
+    assert toy_builder.question_trees([], ["a"]) == []
 
 
 def test_numbers_are_digits_and_end_with_a_line_break(toy_builder, toy_codec):
-    (tree,) = toy_builder.answer(["t"], [{"a": ["x"] * 12}])
+    (tree,) = toy_builder.gold_trees(["t"], [{"a": ["x"] * 12}])
     count = tree.prompt(1)
     assert count.target[count.target != NO_TARGET].tolist() == [
         toy_codec.digit_ids[1],
@@ -113,7 +113,7 @@ def test_numbers_are_digits_and_end_with_a_line_break(toy_builder, toy_codec):
 
 def test_labels_are_read_by_their_definitions(toy_codec):
     builder = TreeBuilder(toy_codec, make_prompt("zh", {"PER": "人名"}))
-    (tree,) = builder.ask(["他"], ["PER", "LOC"])
+    (tree,) = builder.question_trees(["他"], ["PER", "LOC"])
     assert tree.labels == ("PER", "LOC")
     said = [toy_codec.decode(prompt.ids) for prompt in tree.prompts()]
     assert said == ["文本：\n他\n实体类型：\n人名\n\n<num>", "文本：\n他\n实体类型：\nLOC\n\n<num>"]
@@ -121,47 +121,47 @@ def test_labels_are_read_by_their_definitions(toy_codec):
 
 def test_prompts_start_as_the_tokenizer_starts_a_text(toy_codec, english, monkeypatch):
     monkeypatch.setitem(toy_codec.__dict__, "prefix", [9])
-    (tree,) = TreeBuilder(toy_codec, english).answer(["t"], [{"a": ["x"]}])
+    (tree,) = TreeBuilder(toy_codec, english).gold_trees(["t"], [{"a": ["x"]}])
     assert [prompt.ids[0] for prompt in tree.prompts()] == [9, 9]
     assert tree.ids.tolist().count(9) == 1
 
 
 @pytest.mark.parametrize("control", ["<num>", "<mention 1>", "<|im_end|>", "<|endoftext|>"])
 def test_text_that_spells_a_control_piece_is_text(toy_builder, toy_tokenizer, control):
-    (tree,) = toy_builder.ask([f"a {control} b"], ["x"])
+    (tree,) = toy_builder.question_trees([f"a {control} b"], ["x"])
     assert not set(tree.ids.tolist()) & set(toy_tokenizer.all_special_ids)
     assert toy_tokenizer.decode(tree.ids) == f"text:\na {control} b\nentity type:\nx\n\n<num>"
 
 
 def test_a_text_longer_than_the_window_is_refused_with_both_sizes(toy_codec, english):
     answers = [{"a": ["bcd"]}]
-    (tree,) = TreeBuilder(toy_codec, english).answer(["text"], answers)
+    (tree,) = TreeBuilder(toy_codec, english).gold_trees(["text"], answers)
     needed = int(tree.position.max()) + 1
 
     fits = TreeBuilder(toy_codec, english, needed)
-    assert fits.answer(["text"], answers)[0].ids.tolist() == tree.ids.tolist()
+    assert fits.gold_trees(["text"], answers)[0].ids.tolist() == tree.ids.tolist()
     short = TreeBuilder(toy_codec, english, needed - 1)
     with pytest.raises(ValueError, match=rf"needs {needed} positions .* model has {needed - 1}"):
-        short.answer(["text"], answers)
+        short.gold_trees(["text"], answers)
 
 
 def test_asking_leaves_room_for_the_number_and_a_mention_head(toy_codec, english):
     """Else a document that just fits would fail, or leave the window, in the second pass."""
-    (tree,) = TreeBuilder(toy_codec, english).ask(["text"], ["a"])
+    (tree,) = TreeBuilder(toy_codec, english).question_trees(["text"], ["a"])
     number_and_head = encode(toy_codec.tokenizer, "123", "\n<mention 99>")
     needed = len(tree.prompt(1)) + len(number_and_head)
 
-    assert TreeBuilder(toy_codec, english, needed).ask(["text"], ["a"])
+    assert TreeBuilder(toy_codec, english, needed).question_trees(["text"], ["a"])
     short = TreeBuilder(toy_codec, english, needed - 1)
-    assert short.ask(["text"], ["a"], max_count=9)
+    assert short.question_trees(["text"], ["a"], max_count=9)
     with pytest.raises(ValueError, match=r"'text'… .4 characters.*less window_tokens"):
-        short.ask(["text"], ["a"])
+        short.question_trees(["text"], ["a"])
 
 
 def test_one_long_text_is_named(toy_codec, english):
     builder = TreeBuilder(toy_codec, english, 100)
     with pytest.raises(ValueError, match="'long long") as error:
-        builder.ask(["short", "long " * 50], ["a"])
+        builder.question_trees(["short", "long " * 50], ["a"])
     assert "100" in str(error.value)
     assert "250 characters" in str(error.value)
 
@@ -176,10 +176,10 @@ def test_one_long_text_is_named(toy_codec, english):
 def test_asking_is_answering_without_the_answers(toy_codec, texts, labels, options):
     """Trees of a batch share their arrays; each has what a tree written alone has."""
     builder = TreeBuilder(toy_codec, make_prompt("en", **options))
-    asked = builder.ask(texts, labels)
+    asked = builder.question_trees(texts, labels)
     assert len(asked) == len(texts)
     for text, tree in zip(texts, asked, strict=True):
-        (whole,) = builder.answer([text], [dict.fromkeys(labels, ())])
+        (whole,) = builder.gold_trees([text], [dict.fromkeys(labels, ())])
         numbers = [whole.branch_end(path) for path, _ in enumerate(labels, 1)]
         for name in ("ids", "position", "label", "mention", "horizon"):
             expected = np.delete(getattr(whole, name), numbers)
@@ -190,5 +190,5 @@ def test_asking_is_answering_without_the_answers(toy_codec, texts, labels, optio
         assert tree.branches() == whole.branches()
         for path, _ in enumerate(labels, 1):
             assert tree.branch_end(path) == np.flatnonzero(tree.label == path)[-1]
-        at = builder.text_places(tree)
+        at = builder.text_indices(tree)
         assert tree.ids[at].tolist() == toy_codec.encode(text)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-from spacy_padellm.prompts.tree import COUNT, NO_TARGET, TRUNK, PromptTree
+from spacy_padellm.prompts.tree import COUNT, NO_TARGET, TRUNK, PromptTree, TreeShape
 
 
 class GrownTree(NamedTuple):
@@ -69,7 +69,7 @@ def grow(
     horizon = position.copy()
     horizon[both_ways.start : both_ways.stop] = both_ways.stop - 1
     target = np.array(targets, dtype=np.int64)
-    tree = PromptTree(names, drawn, position, label, mention, target, horizon)
+    tree = PromptTree(TreeShape(names, position, label, mention, horizon), drawn, target)
     return GrownTree(tree, parent.tolist(), both_ways)
 
 

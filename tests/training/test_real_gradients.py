@@ -35,7 +35,7 @@ def trainable(real_model):
 @pytest.mark.parametrize("options", [{}, {"both_ways": True, "tag_text": True}], ids=["paper", "-"])
 def test_gradient_of_a_tree_is_the_sum_of_its_sequences(trainable, options):
     builder = TreeBuilder(trainable.codec, make_prompt("en", None, **options))
-    trees = builder.answer(TEXTS, MENTIONS, SPANS)
+    trees = builder.gold_trees(TEXTS, MENTIONS, SPANS)
     sequences = [prompt for tree in trees for prompt in tree.prompts()]
     n_asked = sum(len(labels) + sum(map(len, labels.values())) for labels in MENTIONS)
     n_tagged = len(trees) if options else 0  # the text with its tags, once
