@@ -7,7 +7,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..documents.gold import Gold
 from ..documents.prediction import Count, Prediction
@@ -155,8 +155,8 @@ def decoder_factory(kind: type[Kind]) -> Callable[..., Kind]:
     """RETURNS (Callable): The function registered in spaCy's `misc` registry for a decoder class;
     it takes the fields of DecodingParams."""
 
-    def make_decoder(**params: object) -> Kind:
-        return kind(**params)  # type: ignore[arg-type]
+    def make_decoder(*args: Any, **kwargs: Any) -> Kind:
+        return kind(*args, **kwargs)
 
     make_decoder.__signature__ = inspect.signature(kind)  # type: ignore[attr-defined]
     return make_decoder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 
@@ -74,8 +75,8 @@ class DecodingParams:
                 f"The decoder's tag_weight must be from 0 to 1, not {self.tag_weight!r}."
             )
 
-    def as_dict(self) -> dict[str, object]:
-        """RETURNS (dict[str, object]): The parameters by name."""
+    def as_dict(self) -> dict[str, Any]:
+        """RETURNS (dict[str, Any]): The parameters by name."""
         return {field.name: getattr(self, field.name) for field in fields(DecodingParams)}
 
     def resolve(self, device: torch.device, max_positions: int | None) -> ResolvedParams:
@@ -94,7 +95,7 @@ class DecodingParams:
                 or (CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS),
                 "drafts": MOST_DRAFTS if self.drafts is None else self.drafts,
                 "graphs": not on_cpu if self.graphs is None else self.graphs,
-            },  # type: ignore[arg-type]
+            },
             pass_tokens=pass_tokens if self.drafts is None else 1 << 62,
             max_positions=max_positions,
         )

@@ -92,7 +92,7 @@ class TreeDecoder(Decoder):
         return [Prediction(tuple(numbers), tuple(spans)) for numbers, spans in found]
 
     def _fallback(self) -> ReplicatedDecoder:
-        return ReplicatedDecoder(**self.as_dict())  # type: ignore[arg-type]
+        return ReplicatedDecoder(**self.as_dict())
 
 
 make_tree_decoder = decoder_factory(TreeDecoder)

@@ -4,6 +4,7 @@ from support.answers import LABELS, AnsweringModel, builder_of, golds, through_t
 
 from spacy_padellm.decoding.augmented import AutoregressiveAugDecoder
 from spacy_padellm.documents.gold import Gold
+from spacy_padellm.engine.runner import Runner
 from spacy_padellm.tokenization.codec import one_line
 
 QUESTION = "person\nplace\n\n<tags>\n"
@@ -22,7 +23,7 @@ def decode(toy_codec):
         model = AnsweringModel(toy_codec, answers, QUESTION, max_positions=max_positions)
         builder = builder_of(toy_codec, {}, max_positions=max_positions)
         decoder = AutoregressiveAugDecoder(**parameters)
-        predictions = decoder(model, builder, list(answers), ["person", "place"])
+        predictions = decoder(Runner(model), builder, list(answers), ["person", "place"])
         assert [count.label for count in predictions[0].counts] == ["person", "place"]
         return predictions
 

@@ -25,7 +25,6 @@ from spacy_padellm.decoding.augmented import (
     AutoregressiveAugDecoder,
     make_autoregressive_aug_decoder,
 )
-from spacy_padellm.decoding.params import DecodingParams
 from spacy_padellm.decoding.struct import (
     AutoregressiveStructDecoder,
     make_autoregressive_struct_decoder,
@@ -33,6 +32,7 @@ from spacy_padellm.decoding.struct import (
 from spacy_padellm.decoding.token_alignment import TokenAlignment
 from spacy_padellm.documents.gold import Gold
 from spacy_padellm.engine.language_model import LanguageModel
+from spacy_padellm.engine.runner import Runner
 from spacy_padellm.prompts.prompt import make_prompt
 from spacy_padellm.prompts.tree import NO_TARGET
 from spacy_padellm.prompts.tree_builder import TreeBuilder
@@ -88,7 +88,7 @@ def test_a_gold_tree_is_one_question_with_its_answer(kind, toy_codec):
 def test_decoding_asks_what_was_trained(kind, toy_codec):
     builder = builder_of(toy_codec, DEFINITIONS)
     (gold,) = kind().gold_trees(builder, [ADA])
-    (asked,) = kind().ask(builder, [ADA.text], ADA.labels)
+    (asked,) = kind().question_trees(builder, [ADA.text], ADA.labels)
     n = len(asked)
     assert gold.ids[:n].tolist() == asked.ids.tolist()
     assert (gold.target[: n - 1] == NO_TARGET).all()
@@ -132,7 +132,7 @@ def test_loss_is_that_of_a_plain_pass(kind, tiny_model, toy_codec):
 def test_a_text_longer_than_the_window(kind, toy_codec):
     builder = builder_of(toy_codec, DEFINITIONS, max_positions=60)
     with pytest.raises(ValueError, match=r"needs \d+ positions .* the model has 60"):
-        kind().ask(builder, ["x" * 60], ["PER"])
+        kind().question_trees(builder, ["x" * 60], ["PER"])
     with pytest.raises(ValueError, match=r"needs \d+ positions .* the model has 60"):
         kind().gold_trees(builder, [ADA])
 
@@ -149,10 +149,10 @@ def answers(kind, model, builder, texts, labels, **bounds):
     """The answers token by token, as decoding has them."""
     model.network.eval()
     decoder = kind(**bounds)
-    trees = decoder.ask(builder, texts, labels)
+    trees = decoder.question_trees(builder, texts, labels)
     form = decoder.form(builder, labels)
-    limits = DecodingParams(decoder.max_count, decoder.max_mention_tokens, model.max_positions)
-    return decoder.answer(model, form, trees, form.most_tokens(texts, limits), limits)
+    limits = decoder.resolve(model.device, model.max_positions)
+    return decoder.generate(Runner(model), form, trees, form.most_tokens(texts, limits), limits)
 
 
 def check_against_transformers(kind, model, builder, texts, labels, **bounds):
@@ -209,8 +209,8 @@ def test_a_text_does_not_depend_on_its_batch(kind, name, tiny_model, toy_builder
     model = tiny_model(name)
     texts = [*TINY_TEXTS, "", " \n"]
     bounds = {"max_count": 3, "max_mention_tokens": 5}
-    together = kind(**bounds)(model, toy_builder, texts, LABELS)
-    alone = kind(**bounds, batch_tokens=1)(model, toy_builder, texts[::-1], LABELS)[::-1]
+    together = kind(**bounds)(Runner(model), toy_builder, texts, LABELS)
+    alone = kind(**bounds, batch_tokens=1)(Runner(model), toy_builder, texts[::-1], LABELS)[::-1]
     for one, other in zip(together, alone, strict=True):
         assert one.malformed == other.malformed
         assert one.ended == other.ended
@@ -238,13 +238,13 @@ def test_cached_and_recomputed_rows_say_the_same(kind, tiny_network, toy_codec, 
 
 
 def test_blank_texts_are_not_asked(kind, tiny_model, toy_builder):
-    for prediction in kind()(tiny_model("llama"), toy_builder, ["", " \n"], LABELS):
+    for prediction in kind()(Runner(tiny_model("llama")), toy_builder, ["", " \n"], LABELS):
         assert [(count.label, count.number) for count in prediction.counts] == [
             ("person", 0),
             ("place", 0),
         ]
         assert prediction.mentions == ()
-    assert kind()(tiny_model("llama"), toy_builder, [], LABELS) == []
+    assert kind()(Runner(tiny_model("llama")), toy_builder, [], LABELS) == []
 
 
 # --- as a component's decoder ---

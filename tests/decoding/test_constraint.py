@@ -14,13 +14,14 @@ from tokenizers import normalizers
 
 from spacy_padellm.decoding.constraint import Constraint
 from spacy_padellm.decoding.host_constraint import HostConstraint
-from spacy_padellm.decoding.lattice import Passage, lattices
+from spacy_padellm.decoding.lattice import ConstraintText, build_lattices
 from spacy_padellm.decoding.logits import Logits
 from spacy_padellm.decoding.mentions import NOTHING
 from spacy_padellm.decoding.replicated import make_replicated_decoder
 from spacy_padellm.decoding.tree_decoder import make_tree_decoder
 from spacy_padellm.documents.occurrences import token_bounds
 from spacy_padellm.engine.language_model import LanguageModel
+from spacy_padellm.engine.runner import Runner
 from spacy_padellm.prompts.tree import ABSENT
 from spacy_padellm.prompts.tree_builder import TreeBuilder
 from spacy_padellm.tokenization.codec import Codec, one_line
@@ -63,7 +64,7 @@ def constrain(request):
 
 def lattice_of(pieces, text, tokens, most=MOST):
     read = pieces.prefix + text.encode()
-    return lattices([Passage(text, tokens)], [read], pieces, most)[0]
+    return build_lattices([ConstraintText(text, tokens)], [read], pieces, most)[0]
 
 
 def choose(constraint, mentions, logits, left):
@@ -71,7 +72,7 @@ def choose(constraint, mentions, logits, left):
     n = len(mentions)
     none = np.zeros((n, 0), dtype=np.int64)
     rows = np.arange(n)[:, None]
-    chosen = constraint.choose(np.array(mentions), Logits(logits), np.array(left), rows, none)
+    chosen = constraint.select(np.array(mentions), Logits(logits), np.array(left), rows, none)
     assert chosen.n_steps.tolist() == [1] * n
     return tuple(column[:, 0].tolist() for column in chosen[:3])
 
@@ -128,7 +129,7 @@ class Reference:
 
 
 @given(text=TEXTS, other=TEXTS, seed=st.integers(0, 999))
-def test_each_step_is_the_likeliest_that_the_rule_allows(pieces, constrain, text, other, seed):
+def test_each_step_is_the_most_likely_that_the_rule_allows(pieces, constrain, text, other, seed):
     codec, read = pieces
     tokens = token_bounds(NLP(text))
     n_tokens = len(codec.tokenizer)
@@ -188,7 +189,7 @@ def test_both_constraints_choose_alike(pieces, texts, seed, n_drafts, flat):
         logits = torch.from_numpy(random.normal(size=(rows.size, n_tokens)).astype(np.float32) * 3)
         logits = Logits(logits.round() if flat else logits)
         if step == 0 and not flat:
-            opened = [one.openings(numbers, logits, rows[:, 0]) for one in both]
+            opened = [one.start_logprobs(numbers, logits, rows[:, 0]) for one in both]
             for one, other in zip(*opened, strict=True):
                 assert one == pytest.approx(other, abs=1e-5)
         # Drafts along the text, with a fault here and there, and shorter ones.
@@ -199,7 +200,7 @@ def test_both_constraints_choose_alike(pieces, texts, seed, n_drafts, flat):
                 drafts[row] = random.choice(token, n_drafts)
                 drafts[row, random.integers(0, n_drafts + 1) :] = ABSENT
         seen = np.concatenate([rows[:, :1], np.where(drafts == ABSENT, ABSENT, rows[:, 1:])], 1)
-        found = [one.choose(open_, logits, left[open_], seen, drafts) for one in both]
+        found = [one.select(open_, logits, left[open_], seen, drafts) for one in both]
         for row, mention in enumerate(open_):
             taken = found[0].n_steps[row]
             assert found[1].n_steps[row] == taken
@@ -225,10 +226,12 @@ def test_only_strings_of_the_text_whatever_the_batch(tiny_model, toy_builder, na
     settings = {"max_count": 3, "max_mention_tokens": 9, "joint_starts": joint_starts}
     docs = [NLP(text) for text in WORDS]
     tokens = [token_bounds(doc) for doc in docs]
-    tree = make_tree_decoder(**settings)(model, toy_builder, WORDS, LABELS, tokens)
-    replicated = make_replicated_decoder(**settings)(model, toy_builder, WORDS, LABELS, tokens)
+    tree = make_tree_decoder(**settings)(Runner(model), toy_builder, WORDS, LABELS, tokens)
+    replicated = make_replicated_decoder(**settings)(
+        Runner(model), toy_builder, WORDS, LABELS, tokens
+    )
     alone = [
-        make_tree_decoder(**settings)(model, toy_builder, [text], LABELS, [bounds])[0]
+        make_tree_decoder(**settings)(Runner(model), toy_builder, [text], LABELS, [bounds])[0]
         for text, bounds in zip(WORDS, tokens, strict=True)
     ]
     assert any(one.mentions for one in tree)
@@ -250,8 +253,10 @@ def test_only_strings_of_the_text_whatever_the_batch(tiny_model, toy_builder, na
 def test_probabilities_are_the_models_own(tiny_model, toy_builder):
     """Where the constrained mention is the unconstrained one, so are its log-probabilities."""
     model, text = tiny_model("llama"), WORDS[0]
-    (free,) = make_tree_decoder(9, 1, **PLAIN)(model, toy_builder, [text], LABELS)
-    (held,) = make_tree_decoder(9, 1, joint_starts=False)(model, toy_builder, [text], LABELS)
+    (free,) = make_tree_decoder(9, 1, **PLAIN)(Runner(model), toy_builder, [text], LABELS)
+    (held,) = make_tree_decoder(9, 1, joint_starts=False)(
+        Runner(model), toy_builder, [text], LABELS
+    )
     assert [c.number for c in free.counts] == [c.number for c in held.counts]
     for one, other in zip(free.mentions, held.mentions, strict=True):
         assert other.logprob <= one.logprob + 1e-5
@@ -262,7 +267,7 @@ def test_one_character_5000_times(toy_codec, constrain):
     text = "a" * 5000
     pieces = TokenBytes(toy_codec)
     whole = lattice_of(pieces, text, np.array([[0, 5000]]), 64)
-    assert len(whole.place) == 0  # no mention of 64 tokens is the whole text
+    assert len(whole.start_byte) == 0  # no mention of 64 tokens is the whole text
     each = lattice_of(pieces, text, np.array([[i, i + 1] for i in range(5000)]), 64)
     assert len(each.src) <= 2 * 5000
     constraint = constrain([each], toy_codec.end_id)
@@ -282,7 +287,7 @@ def test_half_characters(toy_codec, constrain):
     bounds = np.array([[0, 2], [2, 3]])
     lattice = lattice_of(TokenBytes(toy_codec), text, bounds)
     assert np.flatnonzero(lattice.is_end).tolist() == [6, 9]
-    assert set(lattice.place.tolist()) == {0, 6}
+    assert set(lattice.start_byte.tolist()) == {0, 6}
     # Six bytes are six tokens: "北京市" needs nine, more than there may be.
     constraint = constrain([lattice], toy_codec.end_id)
     (number,) = constraint.add(np.array([0]))
@@ -308,7 +313,9 @@ def test_a_tokenizer_that_reads_another_text(toy_tokenizer, english, tiny_networ
     codec = Codec(tokenizer)
     model = LanguageModel(tiny_network("llama"), codec)
     builder = TreeBuilder(codec, english)
-    (found,) = make_tree_decoder(9, 9)(model, builder, ["The Hat In A Bin"], ["a", "new", "the"])
+    (found,) = make_tree_decoder(9, 9)(
+        Runner(model), builder, ["The Hat In A Bin"], ["a", "new", "the"]
+    )
     assert any(mention.text for mention in found.mentions)
     for mention in found.mentions:
         assert mention.char_spans is None
@@ -342,8 +349,10 @@ def test_the_shipped_model_keeps_what_it_said_rightly(real_model, real_builder):
     ]
     labels = ["person", "organisation", "location", "miscellaneous"]
     tokens = [token_bounds(NLP(text)) for text in texts]
-    free = make_tree_decoder(**PLAIN)(real_model, real_builder, texts, labels, tokens)
-    held = make_tree_decoder(joint_starts=False)(real_model, real_builder, texts, labels, tokens)
+    free = make_tree_decoder(**PLAIN)(Runner(real_model), real_builder, texts, labels, tokens)
+    held = make_tree_decoder(joint_starts=False)(
+        Runner(real_model), real_builder, texts, labels, tokens
+    )
     same = 0
     for text, one, other in zip(texts, free, held, strict=True):
         doc = NLP(text)

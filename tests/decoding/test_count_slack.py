@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from spacy_padellm.decoding.counts import CountBranches, at_least, first_digits, number_chances
 from spacy_padellm.decoding.logits import Logits
-from spacy_padellm.decoding.params import DecodingParams
+from spacy_padellm.decoding.params import ResolvedParams
 from spacy_padellm.decoding.replicated import make_replicated_decoder
 from spacy_padellm.decoding.tree_decoder import make_tree_decoder
 from spacy_padellm.engine.language_model import LanguageModel
+from spacy_padellm.engine.runner import Runner
 
 TEXTS = ["the new man", "a hat", "nun in the inn", "", "the the the the"]
 
@@ -21,8 +22,8 @@ TEXTS = ["the new man", "a hat", "nun in the inn", "", "the the the the"]
 def number(weights, slack):
     logprobs = np.log(np.float32([weights]).clip(1e-9))
     no_tags = np.full((1, 10), np.nan, dtype=np.float32)
-    bounds = DecodingParams(99, 8, None, slack)
-    return int(first_digits(number_chances(logprobs, no_tags, bounds), bounds)[0])
+    params = ResolvedParams(99, 8, count_slack=slack)
+    return int(first_digits(number_chances(logprobs, no_tags, params), params)[0])
 
 
 @pytest.mark.parametrize(
@@ -37,16 +38,16 @@ def test_the_largest_number_above_the_slack(slack, expected):
     slack=st.floats(0.001, 0.999),
     more=st.floats(0.001, 0.999),
 )
-def test_less_slack_never_says_more(weights, slack, more):
+def test_more_slack_never_counts_more(weights, slack, more):
     low, high = sorted((slack, more))
     assert number(weights, low) >= number(weights, high)
 
 
-def test_the_logprob_is_of_what_was_said(toy_codec, toy_builder):
+def test_the_logprob_is_that_of_the_chosen_number(toy_codec, toy_builder):
     counts = CountBranches(toy_builder.question_trees(["a hat"], ["a"]))
     logits = torch.full((1, 512), -1e4)
     logits[0, list(toy_codec.digit_ids[:2])] = torch.tensor([0.6, 0.4]).log()
-    counts.take(counts.open, Logits(logits), toy_codec, DecodingParams(99, 8, None, 0.3))
+    counts.select(counts.open, Logits(logits), toy_codec, ResolvedParams(99, 8, count_slack=0.3))
     assert counts.number.tolist() == [1]
     assert counts.logprob.tolist() == pytest.approx([-0.916], abs=1e-3)
 
@@ -55,17 +56,17 @@ def test_how_likely_there_are_so_many(toy_codec, toy_builder):
     counts = CountBranches(toy_builder.question_trees(["a hat", "hats"], ["a"]))
     logits = torch.full((2, 512), -1e4)
     logits[:, list(toy_codec.digit_ids[:4])] = torch.tensor([0.1, 0.2, 0.3, 0.4]).log()
-    counts.take(counts.open, Logits(logits), toy_codec, DecodingParams(99, 8, None))
-    which, index = counts.heads(counts.open, DecodingParams(99, 8, None))
+    counts.select(counts.open, Logits(logits), toy_codec, ResolvedParams(99, 8))
+    which, index = counts.heads(counts.open, ResolvedParams(99, 8))
     chances = counts.log_at_least(which, index).tolist()
     assert index.tolist() == [1, 2, 3] * 2
     assert chances == pytest.approx(torch.tensor([0.9, 0.7, 0.4] * 2).log().tolist(), abs=1e-4)
     # After a second digit the number is as likely as what it begins with.
-    counts.say(
+    counts.append(
         counts.open,
         torch.tensor([2, 2]).numpy(),
         torch.zeros(2).numpy(),
-        DecodingParams(99, 8, None),
+        ResolvedParams(99, 8),
     )
     assert counts.number.tolist() == [32, 32]
     last = counts.log_at_least(counts.open, counts.number)
@@ -84,16 +85,16 @@ def test_more_are_never_likelier(weights):
 def test_both_decoders_hedge_alike(tiny_network, toy_codec, toy_builder, slack):
     model = LanguageModel(tiny_network("llama"), toy_codec)
     settings = {"max_count": 3, "max_mention_tokens": 4, "count_slack": slack}
-    tree = make_tree_decoder(**settings)(model, toy_builder, TEXTS, ["a", "b"])
-    replicated = make_replicated_decoder(**settings)(model, toy_builder, TEXTS, ["a", "b"])
-    plain = make_tree_decoder(3, 4)(model, toy_builder, TEXTS, ["a", "b"])
-    for one, other, likeliest in zip(tree, replicated, plain, strict=True):
+    tree = make_tree_decoder(**settings)(Runner(model), toy_builder, TEXTS, ["a", "b"])
+    replicated = make_replicated_decoder(**settings)(Runner(model), toy_builder, TEXTS, ["a", "b"])
+    plain = make_tree_decoder(3, 4)(Runner(model), toy_builder, TEXTS, ["a", "b"])
+    for one, other, most_likely in zip(tree, replicated, plain, strict=True):
         assert [c.number for c in one.counts] == [c.number for c in other.counts]
         assert [m.text for m in one.mentions] == [m.text for m in other.mentions]
         for mention, twin in zip(one.mentions, other.mentions, strict=True):
             assert mention.count_logprob == pytest.approx(twin.count_logprob, abs=1e-4)
         hedged = sum(count.number for count in one.counts)
-        assert hedged >= sum(count.number for count in likeliest.counts)
+        assert hedged >= sum(count.number for count in most_likely.counts)
 
 
 @pytest.mark.parametrize("slack", [-0.1, 0.0, 1, 1.0, True, "much"])

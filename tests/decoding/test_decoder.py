@@ -2,9 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_padellm.decoding.decoder import batches
 from spacy_padellm.decoding.replicated import ReplicatedDecoder, make_replicated_decoder
 from spacy_padellm.decoding.tree_decoder import TreeDecoder, make_tree_decoder
+from spacy_padellm.engine.batching import group_by_budget
+from spacy_padellm.engine.runner import Runner
 from spacy_padellm.prompts.tree_builder import TreeBuilder
 
 DECODERS = [(make_tree_decoder, TreeDecoder), (make_replicated_decoder, ReplicatedDecoder)]
@@ -12,7 +13,7 @@ DECODERS = [(make_tree_decoder, TreeDecoder), (make_replicated_decoder, Replicat
 
 @given(st.lists(st.integers(1, 100), max_size=40), st.integers(1, 300))
 def test_batches_hold_each_document_once_within_the_budget(sizes, budget):
-    groups = batches(sizes, budget)
+    groups = group_by_budget(sizes, budget)
     assert sorted(i for group in groups for i in group) == list(range(len(sizes)))
     for group in groups:
         assert len(group) == 1 or sum(sizes[i] for i in group) <= budget
@@ -40,10 +41,10 @@ def test_a_text_longer_than_the_window(make, _, tiny_model, english):
     builder = TreeBuilder(model.codec, english, model.max_positions)
     decode = make(max_count=9, max_mention_tokens=40)
     with pytest.raises(ValueError, match=r"needs \d+ positions .* the model has 64: 'xxx"):
-        decode(model, builder, ["short", "x" * 80], ["a"])
+        decode(Runner(model), builder, ["short", "x" * 80], ["a"])
 
     fitting = max(n for n in range(1, 64) if _fits(builder, "x" * n))
-    (prediction,) = decode(model, builder, ["x" * fitting], ["a"])
+    (prediction,) = decode(Runner(model), builder, ["x" * fitting], ["a"])
     assert prediction.counts[0].label == "a"
 
 
@@ -60,9 +61,9 @@ def test_a_text_does_not_depend_on_its_batch(make, _, name, tiny_model, toy_buil
     model = tiny_model(name)
     texts = ["a", "the longest of all these texts by far", "北京", "in the", "", "num " * 8]
     labels = ["x", "place"]
-    together = make(max_count=6, max_mention_tokens=5)(model, toy_builder, texts, labels)
+    together = make(max_count=6, max_mention_tokens=5)(Runner(model), toy_builder, texts, labels)
     alone = make(max_count=6, max_mention_tokens=5, batch_tokens=1)(
-        model, toy_builder, texts[::-1], labels
+        Runner(model), toy_builder, texts[::-1], labels
     )[::-1]
     assert sum(len(one.mentions) for one in together) > 1
     for one, other in zip(together, alone, strict=True):

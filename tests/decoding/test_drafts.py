@@ -10,9 +10,10 @@ from support.plain_decoding import PLAIN
 from support.scripted_model import ScriptedModel
 
 from spacy_padellm.decoding.drafts import TextDrafts
-from spacy_padellm.decoding.lattice import Passage, lattices
+from spacy_padellm.decoding.lattice import ConstraintText, build_lattices
 from spacy_padellm.decoding.tree_decoder import make_tree_decoder
 from spacy_padellm.documents.occurrences import token_bounds
+from spacy_padellm.engine.runner import Runner
 from spacy_padellm.prompts.prompt import make_prompt
 from spacy_padellm.prompts.tree import ABSENT
 from spacy_padellm.prompts.tree_builder import TreeBuilder
@@ -40,8 +41,8 @@ def drafts_of(codec, texts):
     pieces = TokenBytes(codec)
     ids = [np.array(one) for one in codec.encode_texts(texts)]
     read = [pieces.text(one.tolist()) for one in ids]
-    passages = [Passage(text, token_bounds(NLP(text))) for text in texts]
-    found = lattices(passages, read, pieces, 99)
+    passages = [ConstraintText(text, token_bounds(NLP(text))) for text in texts]
+    found = build_lattices(passages, read, pieces, 99)
     return TextDrafts(found, ids, pieces), found, pieces, ids
 
 
@@ -72,7 +73,7 @@ def test_a_draft_goes_along_the_texts_own_tokens(toy_codec):
 def test_an_opening_draft_begins_a_mention_in_each_token(toy_codec):
     drafts, _, pieces, (ids,) = drafts_of(toy_codec, ["the inn, a hat"])
     read = [pieces.text([token]) for token in ids.tolist()]
-    found = drafts.opening(0, np.arange(len(ids)), 3)
+    found = drafts.starting_at(0, np.arange(len(ids)), 3)
     for token, draft in enumerate(found.tolist()):
         said = pieces.text([one for one in draft if one != ABSENT])
         word = read[token].lstrip()
@@ -110,13 +111,13 @@ def test_the_same_mentions_with_drafts(tiny_model, toy_codec, name, tags, joint_
     builder = TreeBuilder(toy_codec, make_prompt("en", None, tag_text=tags), model.max_positions)
     bounds = [token_bounds(NLP(text)) for text in TEXTS]
     options = {"max_count": 3, "max_mention_tokens": 9, "joint_starts": joint_starts}
-    expected = make_tree_decoder(**options, drafts=0)(model, builder, TEXTS, LABELS, bounds)
+    expected = make_tree_decoder(**options, drafts=0)(Runner(model), builder, TEXTS, LABELS, bounds)
     assert sum(len(one.mentions) for one in expected) > 5
     for drafts in (None, 1, 3, 8):
         decoder = make_tree_decoder(**options, drafts=drafts)
-        assert same(decoder(model, builder, TEXTS, LABELS, bounds), expected)
+        assert same(decoder(Runner(model), builder, TEXTS, LABELS, bounds), expected)
     alone = make_tree_decoder(**options, drafts=2, batch_tokens=1)
-    assert same(alone(model, builder, TEXTS, LABELS, bounds), expected)
+    assert same(alone(Runner(model), builder, TEXTS, LABELS, bounds), expected)
 
 
 @settings(max_examples=40)
@@ -126,8 +127,10 @@ def test_any_text_any_draft(tiny_model, toy_codec, texts, drafts):
     builder = TreeBuilder(toy_codec, make_prompt("en", None, tag_text=True), model.max_positions)
     bounds = [token_bounds(NLP(text)) for text in texts]
     options = {"max_count": 2, "max_mention_tokens": 6}
-    expected = make_tree_decoder(**options, drafts=0)(model, builder, texts, LABELS, bounds)
-    found = make_tree_decoder(**options, drafts=drafts)(model, builder, texts, LABELS, bounds)
+    expected = make_tree_decoder(**options, drafts=0)(Runner(model), builder, texts, LABELS, bounds)
+    found = make_tree_decoder(**options, drafts=drafts)(
+        Runner(model), builder, texts, LABELS, bounds
+    )
     assert same(found, expected)
 
 
@@ -136,13 +139,13 @@ def test_any_text_any_draft(tiny_model, toy_codec, texts, drafts):
 )
 @pytest.mark.parametrize("drafts", [0, 99])
 def test_passes(toy_codec, english, mentions, drafts):
-    """The first with the count, the second with the heads; drafts say all the rest in one more.
-    `ScriptedModel` checks that no token sees a draft that was not chosen."""
+    """The first with the count, the second with the heads; drafts add all the rest in one more.
+    `ScriptedModel` checks that no token attends to a rejected draft token."""
     text = TEXTS[0]
     model = ScriptedModel(toy_codec, {text: {"a": (str(len(mentions)), mentions)}})
     builder = TreeBuilder(toy_codec, english)
     bounds = [token_bounds(NLP(text))]
-    (found,) = make_tree_decoder(drafts=drafts)(model, builder, [text], ["a"], bounds)
+    (found,) = make_tree_decoder(drafts=drafts)(Runner(model), builder, [text], ["a"], bounds)
     assert [mention.text for mention in found.mentions] == mentions
     n_tokens = max((len(toy_codec.encode(mention)) for mention in mentions), default=-1)
     assert model.passes == (min(3, 2 + n_tokens) if drafts else 2 + n_tokens)
@@ -152,7 +155,7 @@ def test_no_drafts_without_the_constraint(toy_codec, english):
     model = ScriptedModel(toy_codec, {TEXTS[0]: {"a": ("1", ["the new"])}})
     builder = TreeBuilder(toy_codec, english)
     decoder = make_tree_decoder(**PLAIN, drafts=9)
-    (found,) = decoder(model, builder, TEXTS[:1], ["a"])
+    (found,) = decoder(Runner(model), builder, TEXTS[:1], ["a"])
     assert found.mentions[0].text == "the new"
     assert model.passes > 3
 
@@ -164,7 +167,7 @@ def test_drafts_out_of_range(drafts):
 
 
 @pytest.mark.weights
-def test_the_shipped_model_says_the_same_in_fewer_passes(real_model, real_builder):
+def test_the_shipped_model_finds_the_same_in_fewer_passes(real_model, real_builder):
     texts = [
         "Marie Curie and Pierre Curie worked in Paris for the University of Paris.",
         "The Rolling Stones played in New York City before Ringo Starr joined The Beatles.",
@@ -175,16 +178,16 @@ def test_the_shipped_model_says_the_same_in_fewer_passes(real_model, real_builde
     labels = ["person", "organisation", "location", "miscellaneous"]
     bounds = [token_bounds(NLP(text)) for text in texts]
     passes = []
-    path_logits = real_model.path_logits
-    said = []
+    forward = real_model.forward
+    found = []
     try:
         for drafts in (0, 8):
             calls = []
-            real_model.path_logits = lambda *args, c=calls: c.append(1) or path_logits(*args)
+            real_model.forward = lambda *args, c=calls: c.append(1) or forward(*args)
             decoder = make_tree_decoder(drafts=drafts)
-            said.append(decoder(real_model, real_builder, texts, labels, bounds))
+            found.append(decoder(Runner(real_model), real_builder, texts, labels, bounds))
             passes.append(len(calls))
     finally:
-        del real_model.path_logits
-    assert same(said[1], said[0])
+        del real_model.forward
+    assert same(found[1], found[0])
     assert passes[1] <= passes[0] / 1.5

@@ -19,6 +19,7 @@ from spacy_padellm.decoding.struct import make_autoregressive_struct_decoder
 from spacy_padellm.decoding.tree_decoder import make_tree_decoder
 from spacy_padellm.documents.alignment import align
 from spacy_padellm.documents.occurrences import token_bounds
+from spacy_padellm.engine.runner import Runner
 from spacy_padellm.pipeline.annotations import annotate
 from spacy_padellm.pipeline.deduplicate import make_deduplicate_by_span, make_deduplicate_by_text
 from spacy_padellm.prompts.prompt import make_prompt
@@ -105,7 +106,9 @@ def test_parallel_decoders(
     model = RandomModel(toy_codec, tiny_network("llama"), *said, supports_tree_mask)
     builder = TreeBuilder(toy_codec, make_prompt("en", tag_text=tagged), model.max_positions)
     docs = [NLP.make_doc(text) for text in texts]
-    found = make(**options)(model, builder, texts, labels, [token_bounds(doc) for doc in docs])
+    found = make(**options)(
+        Runner(model), builder, texts, labels, [token_bounds(doc) for doc in docs]
+    )
     for doc, prediction in zip(docs, found, strict=True):
         check_counts(prediction, labels, options["max_count"])
         check_mentions(prediction, doc, options, options["constrained"])
@@ -125,7 +128,7 @@ def test_autoregressive_decoders(tiny_network, toy_codec, make, texts, labels, o
     model = RandomModel(toy_codec, tiny_network("llama"), *said)
     builder = TreeBuilder(toy_codec, make_prompt("en"), model.max_positions)
     docs = [NLP.make_doc(text) for text in texts]
-    found = make(**options)(model, builder, texts, labels)
+    found = make(**options)(Runner(model), builder, texts, labels)
     for doc, prediction in zip(docs, found, strict=True):
         check_counts(prediction, labels, options["max_count"])
         check_mentions(prediction, doc, options, constrained=False)
@@ -142,10 +145,10 @@ def test_mentions_that_begin_in_turns(tiny_model, toy_codec, monkeypatch, name, 
     texts = ["the new man in a hat", "a hat", "Bo in Oslo and Oslo", "the the"]
     bounds = [token_bounds(NLP.make_doc(text)) for text in texts]
     decode = make_tree_decoder(max_count=12, max_mention_tokens=6)
-    expected = decode(model, builder, texts, ["a", "b", "c"], bounds)
+    expected = decode(Runner(model), builder, texts, ["a", "b", "c"], bounds)
     assert sum(len(one.mentions) for one in expected) > 12
     monkeypatch.setattr(tree, "ROW_HEADS", most)
-    found = decode(model, builder, texts, ["a", "b", "c"], bounds)
+    found = decode(Runner(model), builder, texts, ["a", "b", "c"], bounds)
     for one, other in zip(found, expected, strict=True):
         assert [(c.label, c.number) for c in one.counts] == [
             (c.label, c.number) for c in other.counts
@@ -163,7 +166,7 @@ def test_labels_of_as_many_mentions_as_there_may_be(tiny_network, toy_codec, con
     labels = [f"label {i}" for i in range(16)]
     text = "the new hat in Oslo " * 2
     decode = make_tree_decoder(max_count=64, max_mention_tokens=8, constrained=constrained)
-    (found,) = decode(model, builder, [text], labels, [token_bounds(NLP.make_doc(text))])
+    (found,) = decode(Runner(model), builder, [text], labels, [token_bounds(NLP.make_doc(text))])
     numbers = [count.number for count in found.counts]
     assert len(found.mentions) == sum(min(number, 64) for number in numbers) > tree.ROW_HEADS
     assert model.passes <= 64 + 8 + 8  # as if each label's mentions began in a turn of their own

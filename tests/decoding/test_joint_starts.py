@@ -10,18 +10,19 @@ from hypothesis import strategies as st
 from support.odd_codecs import metaspace_codec
 from support.plain_decoding import PLAIN
 
-from spacy_padellm.decoding.joint_starts import Openings
-from spacy_padellm.decoding.lattice import Passage
+from spacy_padellm.decoding.joint_starts import StartEdges
+from spacy_padellm.decoding.lattice import ConstraintText
 from spacy_padellm.decoding.logits import Logits
 from spacy_padellm.decoding.mention_decoder import MentionDecoder
-from spacy_padellm.decoding.params import DecodingParams
+from spacy_padellm.decoding.params import ResolvedParams
 from spacy_padellm.decoding.replicated import make_replicated_decoder
 from spacy_padellm.decoding.tree_decoder import make_tree_decoder
+from spacy_padellm.engine.runner import Runner
 from spacy_padellm.prompts.tree_builder import TreeBuilder
 
 TEXTS = ["the new man in a hat", "a hat", "nun in the inn\n", "the the the the", "é 北京 a", "x"]
 LABELS = ["a", "new"]
-BOUNDS = DecodingParams(99, 8, None, joint_starts=True)
+PARAMS = ResolvedParams(99, 8, joint_starts=True, constrained=False)
 
 
 @st.composite
@@ -42,7 +43,7 @@ def edges(draw):
 @given(edges())
 def test_the_best_of_all_rising_choices(case):
     logprobs, src = case
-    chosen = Openings(src, *[np.arange(len(src))] * 2).rising(logprobs)
+    chosen = StartEdges(src, *[np.arange(len(src))] * 2).viterbi(logprobs)
     sums = []
     for starts in combinations(sorted(set(src.tolist())), len(logprobs)):
         options = [np.flatnonzero(src == start) for start in starts]
@@ -51,75 +52,75 @@ def test_the_best_of_all_rising_choices(case):
     if not sums:
         assert chosen is None
         return
-    places = [src[edge] for edge in chosen]
-    assert all(one < other for one, other in pairwise(places))
+    offsets = [src[edge] for edge in chosen]
+    assert all(one < other for one, other in pairwise(offsets))
     assert sum(logprobs[row, edge] for row, edge in enumerate(chosen)) == max(sums)
 
 
 def test_the_first_of_equal_choices():
     same = np.zeros((2, 4))
-    openings = Openings(np.array([0, 3, 3, 7]), np.arange(4), np.arange(4))
-    assert openings.rising(same).tolist() == [0, 1]
+    starts = StartEdges(np.array([0, 3, 3, 7]), np.arange(4), np.arange(4))
+    assert starts.viterbi(same).tolist() == [0, 1]
 
 
 @given(edges())
-def test_windows_are_what_rising_choices_of_these_tokens_have(case):
+def test_alternatives_are_those_of_all_rising_choices_of_these_tokens(case):
     logprobs, src = case
     token = np.arange(len(src)) % 2
-    openings = Openings(src, token, np.arange(min(2, len(src))))
-    chosen = openings.rising(logprobs)
+    starts = StartEdges(src, token, np.arange(min(2, len(src))))
+    chosen = starts.viterbi(logprobs)
     if chosen is None:
         return
-    found = openings.windows(chosen)
+    found = starts.alternatives(chosen)
     ways = [
         way
         for way in product(range(len(src)), repeat=len(chosen))
         if all(src[a] < src[b] for a, b in pairwise(way))
         and all(token[a] == token[b] for a, b in zip(way, chosen, strict=True))
     ]
-    for number, window in enumerate(found):
-        assert window.tolist() == sorted({way[number] for way in ways})
+    for number, edges_ in enumerate(found):
+        assert edges_.tolist() == sorted({way[number] for way in ways})
 
 
-def said(builder, text, heads, wishes):
-    """The first tokens of mentions that would each say what is wished."""
+def first_tokens(builder, text, heads, wishes):
+    """The first tokens of mentions whose likeliest tokens are given."""
     (tree,) = builder.question_trees([text], LABELS)
     logits = torch.zeros(heads, 512)
     for row, wish in enumerate(wishes):
         for token, value in wish.items():
             logits[row, builder.codec.encode(token)[0]] = value
-    speaker = MentionDecoder([tree], [Passage(text)], builder, BOUNDS, logits.device)
-    begin(speaker, logits)
-    mentions = speaker.mentions
+    decoder = MentionDecoder([tree], [ConstraintText(text)], builder, PARAMS, logits.device)
+    begin(decoder, logits)
+    mentions = decoder.mentions
     return [
-        builder.codec.tokenizer.decode(ids[:n]) for ids, n in zip(mentions.ids, mentions.n_said)
+        builder.codec.tokenizer.decode(ids[:n]) for ids, n in zip(mentions.ids, mentions.n_tokens)
     ], mentions
 
 
-def begin(speaker, logits):
+def begin(decoder, logits):
     n = len(logits)
     zeros = np.zeros(n, dtype=np.int64)
     index, position = np.arange(1, n + 1), zeros + 9
     rows, drafts = np.arange(n)[:, None], np.zeros((n, 0), dtype=np.int64)
-    speaker.begin(zeros, zeros + 1, index, position, zeros, Logits(logits), rows, drafts)
+    decoder.begin(zeros, zeros + 1, index, position, zeros, Logits(logits), rows, drafts)
 
 
-def test_the_same_place_is_not_said_twice(toy_builder):
+def test_no_occurrence_is_chosen_twice(toy_builder):
     wishes = [{"m": 9.0, "n": 5.0}, {"m": 9.0, "h": 5.0}]
-    assert said(toy_builder, "new man", 2, wishes)[0] == ["n", "m"]
-    assert said(toy_builder, "man hat", 2, wishes)[0] == ["m", "h"]
-    assert said(toy_builder, "man man", 2, wishes)[0] == ["m", "m"]
+    assert first_tokens(toy_builder, "new man", 2, wishes)[0] == ["n", "m"]
+    assert first_tokens(toy_builder, "man hat", 2, wishes)[0] == ["m", "h"]
+    assert first_tokens(toy_builder, "man man", 2, wishes)[0] == ["m", "m"]
 
 
 def test_only_what_the_text_holds(toy_builder):
-    tokens, mentions = said(toy_builder, "new man", 1, [{"h": 20.0, "m": 9.0}])
+    tokens, mentions = first_tokens(toy_builder, "new man", 1, [{"h": 20.0, "m": 9.0}])
     assert tokens == ["m"]
     assert mentions.logprobs[0, 0] < -10  # the model's own
     assert mentions.is_open.all()
 
 
 def test_more_mentions_than_starts(toy_builder):
-    assert said(toy_builder, "x", 2, [{"h": 9.0}, {"m": 9.0}])[0] == ["h", "m"]
+    assert first_tokens(toy_builder, "x", 2, [{"h": 9.0}, {"m": 9.0}])[0] == ["h", "m"]
 
 
 @pytest.mark.filterwarnings("ignore:Base model 'mpt' can't read prompt trees")
@@ -127,10 +128,12 @@ def test_more_mentions_than_starts(toy_builder):
 def test_both_decoders_and_all_batches_agree(tiny_model, toy_builder, name):
     model = tiny_model(name)
     settings = {"max_count": 3, "max_mention_tokens": 4, "constrained": False}
-    tree = make_tree_decoder(**settings)(model, toy_builder, TEXTS, LABELS)
-    replicated = make_replicated_decoder(**settings)(model, toy_builder, TEXTS, LABELS)
-    alone = [make_tree_decoder(**settings)(model, toy_builder, [t], LABELS)[0] for t in TEXTS]
-    plain = make_tree_decoder(3, 4, **PLAIN)(model, toy_builder, TEXTS, LABELS)
+    tree = make_tree_decoder(**settings)(Runner(model), toy_builder, TEXTS, LABELS)
+    replicated = make_replicated_decoder(**settings)(Runner(model), toy_builder, TEXTS, LABELS)
+    alone = [
+        make_tree_decoder(**settings)(Runner(model), toy_builder, [t], LABELS)[0] for t in TEXTS
+    ]
+    plain = make_tree_decoder(3, 4, **PLAIN)(Runner(model), toy_builder, TEXTS, LABELS)
     for one, *others in zip(tree, replicated, alone, strict=True):
         for other in others:
             assert [c.number for c in one.counts] == [c.number for c in other.counts]
@@ -144,12 +147,12 @@ def test_names_of_a_list_do_not_collide(real_model, real_builder):
     text = "They play Roskilde , Rock am Ring , Pinkpop , Give It A Name Festival and Download ."
     labels = ["person", "organisation", "location", "miscellaneous"]
     for decoder in (make_tree_decoder(), make_tree_decoder(joint_starts=False)):
-        (found,) = decoder(real_model, real_builder, [text], labels)
+        (found,) = decoder(Runner(real_model), real_builder, [text], labels)
         for label in labels:
             mentions = [m.text for m in found.mentions if m.label == label]
-            places = [text.find(m[:3]) for m in mentions]
-            rising_places = all(0 <= one < other for one, other in pairwise(places))
-            assert rising_places or not decoder.joint_starts
+            offsets = [text.find(m[:3]) for m in mentions]
+            are_rising = all(0 <= one < other for one, other in pairwise(offsets))
+            assert are_rising or not decoder.joint_starts
 
 
 def test_tokens_that_are_no_bytes(english):
@@ -158,6 +161,6 @@ def test_tokens_that_are_no_bytes(english):
     (tree,) = builder.question_trees(["a b"], ["a"])
     logits = torch.eye(2, len(builder.codec.tokenizer))
     with pytest.warns(UserWarning, match="can't be read as bytes"):
-        speaker = MentionDecoder([tree], [Passage("a b")], builder, BOUNDS, logits.device)
-    begin(speaker, logits)
-    assert (speaker.mentions.ended | (speaker.mentions.n_said > 0)).all()
+        decoder = MentionDecoder([tree], [ConstraintText("a b")], builder, PARAMS, logits.device)
+    begin(decoder, logits)
+    assert (decoder.mentions.ended | (decoder.mentions.n_tokens > 0)).all()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.odd_codecs import llama2_codec
 
-from spacy_padellm.decoding.lattice import AFTER, START, Passage, lattices
+from spacy_padellm.decoding.lattice import AFTER, START, ConstraintText, build_lattices
 from spacy_padellm.documents.occurrences import token_bounds
 from spacy_padellm.tokenization.codec import one_line
 from spacy_padellm.tokenization.token_bytes import TokenBytes
@@ -31,9 +31,10 @@ def edges(lattice):
 
 def make(codec, pieces, texts, with_tokens, most):
     passages = [
-        Passage(text, token_bounds(NLP.make_doc(text)) if with_tokens else None) for text in texts
+        ConstraintText(text, token_bounds(NLP.make_doc(text)) if with_tokens else None)
+        for text in texts
     ]
-    return lattices(passages, list(map(pieces.text, codec.encode_texts(texts))), pieces, most)
+    return build_lattices(passages, list(map(pieces.text, codec.encode_texts(texts))), pieces, most)
 
 
 @given(
@@ -47,7 +48,7 @@ def test_many_texts_at_once_are_each_text_alone(codec_and_pieces, texts, with_to
     for text, one in zip(texts, together, strict=True):
         (alone,) = make(*codec_and_pieces, [text], with_tokens, most)
         assert edges(one) == edges(alone)
-        assert one.place.tolist() == alone.place.tolist()
+        assert one.start_byte.tolist() == alone.start_byte.tolist()
         assert one.is_end.tolist() == alone.is_end.tolist()
         assert one.chars.tolist() == alone.chars.tolist()
 
@@ -84,16 +85,16 @@ def test_edges_are_the_pieces_that_lead_to_an_end(codec_and_pieces, text, most):
         least = 1 + min((rest for *_, rest in again), default=1000)
         expected += [(a, START, AFTER, least) for a in starts if least < most]
 
-    n = len(found.place)
+    n = len(found.start_byte)
     assert (found.src[:n] == START).all()
     assert START not in found.src[n:]
-    assert (np.diff(found.place) >= 0).all()
+    assert (np.diff(found.start_byte) >= 0).all()
     got = []
     for i, (src, dst, token, rest) in enumerate(edges(found)):
         prefix = pieces.prefix if src == START else b""
         stop = len(raw) + 1
         if i < n:
-            place = int(found.place[i])
+            place = int(found.start_byte[i])
         elif src == AFTER:  # its place is not kept: any start where it fits
             place = None
         else:

@@ -8,6 +8,7 @@ from support.plain_decoding import PLAIN, decode_plainly, encode
 
 from spacy_padellm.decoding.replicated import ReplicatedDecoder
 from spacy_padellm.decoding.tree_decoder import TreeDecoder
+from spacy_padellm.engine.runner import Runner
 
 pytestmark = pytest.mark.weights
 
@@ -80,8 +81,8 @@ def _spread(path, n, longest):
 @pytest.mark.slow
 def test_tree_and_replicated_decoders_say_the_same(real_model, real_builder, texts):
     assert len(texts) == 200
-    tree = TreeDecoder()(real_model, real_builder, texts, LABELS)
-    replicated = ReplicatedDecoder()(real_model, real_builder, texts, LABELS)
+    tree = TreeDecoder()(Runner(real_model), real_builder, texts, LABELS)
+    replicated = ReplicatedDecoder()(Runner(real_model), real_builder, texts, LABELS)
 
     n_mentions = 0
     for text, one, other in zip(texts, tree, replicated, strict=True):
@@ -99,8 +100,8 @@ def test_tree_and_replicated_decoders_say_the_same(real_model, real_builder, tex
 def test_log_probabilities_are_those_of_each_prompt_alone(real_model, causal_builder):
     """One forward pass by transformers over a prompt with its answer; nothing of ours but words."""
     tokenizer, network = real_model.codec.tokenizer, real_model.network
-    tree = TreeDecoder(**PLAIN)(real_model, causal_builder, SENTENCES, LABELS)
-    replicated = ReplicatedDecoder(**PLAIN)(real_model, causal_builder, SENTENCES, LABELS)
+    tree = TreeDecoder(**PLAIN)(Runner(real_model), causal_builder, SENTENCES, LABELS)
+    replicated = ReplicatedDecoder(**PLAIN)(Runner(real_model), causal_builder, SENTENCES, LABELS)
 
     assert sum(len(one.mentions) for one in tree) > 12
     for text, one, other in zip(SENTENCES, tree, replicated, strict=True):
@@ -147,7 +148,7 @@ def _answer_logprobs(network, prompt, answer):
 def test_decoding_is_the_papers_decoding_done_plainly(real_model, causal_builder):
     """Greedy, prompt by prompt, the whole of it anew at each token, by transformers alone."""
     text = "Marie Curie worked in Paris."
-    (prediction,) = TreeDecoder(**PLAIN)(real_model, causal_builder, [text], LABELS)
+    (prediction,) = TreeDecoder(**PLAIN)(Runner(real_model), causal_builder, [text], LABELS)
     for count in prediction.counts:
         expected = decode_plainly(
             real_model.network, real_model.codec.tokenizer, text, count.label, 99, 64
@@ -162,7 +163,7 @@ def test_decoding_is_the_papers_decoding_done_plainly(real_model, causal_builder
 
 def test_a_sure_mention_is_likely(real_model, causal_builder):
     """Padding, a prefix fed twice or summed pad tokens give 4e-18 for a sure mention."""
-    predictions = TreeDecoder()(real_model, causal_builder, SENTENCES, LABELS)
+    predictions = TreeDecoder()(Runner(real_model), causal_builder, SENTENCES, LABELS)
     (prediction, *_), said = predictions, _mentions(predictions[0])
     assert ("person", 1, "Marie Curie", True) in said
     for mention in prediction.mentions:

@@ -10,6 +10,7 @@ from support.scripted_model import GARBAGE, ScriptedModel
 
 from spacy_padellm.decoding.replicated import ReplicatedDecoder
 from spacy_padellm.decoding.tree_decoder import TreeDecoder
+from spacy_padellm.engine.runner import Runner
 from spacy_padellm.prompts.tree_builder import TreeBuilder
 
 TRUNK = ("text:\n", "doc", "\nentity type:\n", "a", "\n\n<num>")
@@ -32,7 +33,7 @@ def decode(request, toy_codec, english):
         builder = TreeBuilder(toy_codec, english, max_positions)
         texts = list(script) if texts is None else texts
         labels = list(next(iter(script.values())))
-        return decoder(**PLAIN, **parameters)(model, builder, texts, labels), model
+        return decoder(**PLAIN, **parameters)(Runner(model), builder, texts, labels), model
 
     return run
 
@@ -113,7 +114,7 @@ def test_only_discarded_heads_are_asked_of_prompts_that_do_not_exist(toy_codec, 
     asked = {}
     for decoder in (TreeDecoder(**PLAIN), ReplicatedDecoder(**PLAIN)):
         model = ScriptedModel(toy_codec, script)
-        decoder(model, TreeBuilder(toy_codec, english), ["doc"], ["a"])
+        decoder(Runner(model), TreeBuilder(toy_codec, english), ["doc"], ["a"])
         asked[type(decoder)] = model.unknown
     early = "".join(TRUNK) + "1\n<mention 1>"
     assert asked == {TreeDecoder: [early], ReplicatedDecoder: []}

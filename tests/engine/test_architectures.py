@@ -11,7 +11,8 @@ from support.random_trees import grow
 from spacy_padellm.decoding.replicated import ReplicatedDecoder
 from spacy_padellm.decoding.tree_decoder import TreeDecoder
 from spacy_padellm.engine import language_model as language_model_module
-from spacy_padellm.engine.prompt_rows import feed_of
+from spacy_padellm.engine.runner import Runner
+from spacy_padellm.engine.step import StepInput
 from spacy_padellm.model.network import language_model, load_codec, load_network
 from spacy_padellm.prompts.tree import NO_TARGET, Paths
 
@@ -82,20 +83,22 @@ def test_trees_give_what_separate_prompts_give(model, trees, alone, row_tokens, 
 @pytest.mark.parametrize("rows", [(0, 0, 0, 0), (0, 1, 1, 0), (0, 1, 2, 3)])
 def test_trees_through_the_cache_in_several_passes(model, trees, alone, rows):
     """Trunks, counts, then mentions token by token, rows ragged at each pass; the cache grows."""
-    cached = model.start_rows(max(rows) + 1, capacity=4)
+    cached = Runner(model).start_rows(max(rows) + 1, capacity=4)
     logits = {}
     for places in passes(trees):
-        runs, wanted, names, start = [], [], [], 0
+        runs, indices, names, start = [], [], [], 0
         for number, tokens in places.items():
             tree = trees[number]
             part = Paths(*(column[tokens] for column in tree.paths(number)))
             runs.append((rows[number], tree.ids[tokens], part))
             for i, token in enumerate(tokens):
                 if tree.target[token] != NO_TARGET:
-                    wanted.append(start + i)
+                    indices.append(start + i)
                     names.append((number, token))
             start += len(tokens)
-        logits.update(zip(names, cached.feed(feed_of(runs, wanted)), strict=True))
+        logits.update(
+            zip(names, cached.forward(StepInput.of_runs(runs, indices)).logits, strict=True)
+        )
     found = torch.stack([logits[name] for name in sorted(logits)])
     assert len(found) == len(alone)
     assert distance(found, alone) < TOLERANCE
@@ -174,8 +177,8 @@ def test_decoders_say_what_prompts_alone_say(name, tiny_model, toy_builder):
     labels = ["place", "x"]
     bounds = {"max_count": 12, "max_mention_tokens": 2}
 
-    tree = TreeDecoder(**bounds, **PLAIN)(model, toy_builder, texts, labels)
-    replicated = ReplicatedDecoder(**bounds, **PLAIN)(model, toy_builder, texts, labels)
+    tree = TreeDecoder(**bounds, **PLAIN)(Runner(model), toy_builder, texts, labels)
+    replicated = ReplicatedDecoder(**bounds, **PLAIN)(Runner(model), toy_builder, texts, labels)
 
     assert max(len(prediction.mentions) for prediction in tree) >= 12
     tokenizer = model.codec.tokenizer

@@ -14,6 +14,7 @@ from spacy_padellm.decoding.tree_decoder import make_tree_decoder
 from spacy_padellm.engine import fused_ops
 from spacy_padellm.engine.fused_layers import fits
 from spacy_padellm.engine.language_model import LanguageModel
+from spacy_padellm.engine.runner import Runner
 from spacy_padellm.prompts.tree import Paths
 
 TEXTS = ["the new man in a hat", "a hat", "nun in the inn", "the the the the", "x"]
@@ -21,10 +22,9 @@ LABELS = ["a", "new"]
 LIKE_LLAMA = {"llama": {}, "qwen2": {}, "mistral": {"sliding_window": None}}
 
 
-def decode(model, builder, make, fuses, **options):
-    model.fuses = fuses
+def decode(runner, builder, make, **options):
     decoder = make(max_count=3, max_mention_tokens=6, **options)
-    return decoder(model, builder, TEXTS, LABELS)
+    return decoder(runner, builder, TEXTS, LABELS)
 
 
 @pytest.mark.parametrize("graphs", [False, True])
@@ -34,11 +34,11 @@ def decode(model, builder, make, fuses, **options):
 @pytest.mark.parametrize("name", LIKE_LLAMA)
 def test_the_same_answers(tiny_network, toy_codec, toy_builder, device, name, make, graphs):
     model = LanguageModel(tiny_network(name, **LIKE_LLAMA[name]).to(device), toy_codec)
-    expected = decode(model, toy_builder, make, False)
+    expected = decode(Runner(model, fuse=False), toy_builder, make)
+    runner = Runner(model, fuse=True)
     for _ in range(2):
-        found = decode(model, toy_builder, make, True, graphs=graphs)
-        with torch.inference_mode():
-            assert model.fused_layers() is not None
+        found = decode(runner, toy_builder, make, graphs=graphs)
+        assert runner.fused_layers is not None
         for one, other in zip(found, expected, strict=True):
             assert [c.number for c in one.counts] == [c.number for c in other.counts]
             assert [m.text for m in one.mentions] == [m.text for m in other.mentions]
@@ -48,44 +48,43 @@ def test_the_same_answers(tiny_network, toy_codec, toy_builder, device, name, ma
 
 @pytest.mark.parametrize("name", ["gpt2", "gemma2", "gemma3_text", "qwen3", "mistral", "falcon"])
 def test_other_networks_are_left_to_transformers(tiny_network, toy_codec, name):
-    assert not fits(LanguageModel(tiny_network(name), toy_codec))
+    model = LanguageModel(tiny_network(name), toy_codec)
+    assert not fits(model.base, model.config)
 
 
 def test_a_network_that_only_looks_like_it(tiny_network, toy_codec, toy_builder, caplog):
     network = tiny_network("llama")
     layer = network.model.layers[1].mlp
     layer.register_forward_hook(lambda module, inputs, output: 3 * output)
-    model = LanguageModel(network, toy_codec)
+    runner = Runner(LanguageModel(network, toy_codec), fuse=True)
     with caplog.at_level(logging.WARNING):
-        decode(model, toy_builder, make_tree_decoder, True)
+        decode(runner, toy_builder, make_tree_decoder)
     assert "are not fused" in caplog.text
-    with torch.inference_mode():
-        assert model.fused_layers() is None
+    assert runner.fused_layers is None
 
 
-def test_an_adapter_only_where_it_is_folded(tiny_network, toy_codec, toy_builder):
+def test_an_adapter_only_where_it_is_merged(tiny_network, toy_codec, toy_builder):
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(0)
     config = LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
     network = get_peft_model(tiny_network("llama"), config).eval()
-    model = LanguageModel(network, toy_codec)
-    expected = decode(model, toy_builder, make_tree_decoder, True)
-    with torch.inference_mode():
-        assert model.fused_layers() is None
+    runner = Runner(LanguageModel(network, toy_codec), fuse=True)
+    expected = decode(runner, toy_builder, make_tree_decoder)
+    assert runner.fused_layers is None
     network.merge_adapter()
-    found = decode(model, toy_builder, make_tree_decoder, True)
-    with torch.inference_mode():
-        assert model.fused_layers() is not None
-    said = [[m.text for m in one.mentions] for one in found]
-    assert said == [[m.text for m in one.mentions] for one in expected]
+    found = decode(runner, toy_builder, make_tree_decoder)
+    assert runner.fused_layers is not None
+    texts = [[m.text for m in one.mentions] for one in found]
+    assert texts == [[m.text for m in one.mentions] for one in expected]
 
 
 def test_weights_are_trained_afterwards(tiny_network, toy_codec, toy_builder, device):
     losses = []
     for fuses in (False, True):
         model = LanguageModel(tiny_network("llama").to(device), toy_codec)
-        expected = decode(model, toy_builder, make_tree_decoder, fuses, graphs=True)
+        runner = Runner(model, fuses)
+        expected = decode(runner, toy_builder, make_tree_decoder, graphs=True)
         optimizer = torch.optim.SGD(model.network.parameters(), 0.5)
         trees = toy_builder.gold_trees(["the new man"], [{"a": ["man"], "new": []}])
         for _ in range(3):
@@ -94,8 +93,8 @@ def test_weights_are_trained_afterwards(tiny_network, toy_codec, toy_builder, de
             optimizer.step()
             optimizer.zero_grad()
         losses.append(loss.item())
-        found = decode(model, toy_builder, make_tree_decoder, fuses, graphs=True)
-        plain = decode(model, toy_builder, make_tree_decoder, False)
+        found = decode(runner, toy_builder, make_tree_decoder, graphs=True)
+        plain = decode(Runner(model, fuse=False), toy_builder, make_tree_decoder)
         assert [[m.text for m in one.mentions] for one in found] == [
             [m.text for m in one.mentions] for one in plain
         ]
@@ -108,9 +107,10 @@ def test_weights_that_are_fused_late(tiny_network, toy_codec, toy_builder, devic
     network = tiny_network("llama").to(device)
     network.model.layers[1].mlp.register_forward_hook(lambda module, inputs, output: 3 * output)
     model = LanguageModel(network, toy_codec)  # one whose fused layers are rejected
-    expected = decode(model, toy_builder, make_tree_decoder, False, graphs=False)
-    for fuses in (False, False, True, True, None):
-        found = decode(model, toy_builder, make_tree_decoder, fuses, graphs=True)
+    plain, fused, default = (Runner(model, fuse) for fuse in (False, True, None))
+    expected = decode(plain, toy_builder, make_tree_decoder, graphs=False)
+    for runner in (plain, plain, fused, fused, default, plain):
+        found = decode(runner, toy_builder, make_tree_decoder, graphs=True)
         assert [[m.text for m in one.mentions] for one in found] == [
             [m.text for m in one.mentions] for one in expected
         ]
@@ -124,8 +124,9 @@ def test_captured_training_passes_see_where_weights_went(tiny_network, toy_codec
     model = LanguageModel(tiny_network("llama").to("cuda"), toy_codec)
     trees = toy_builder.gold_trees(["the new man"], [{"a": ["man"], "new": []}])
     loss = GraphedLoss(model, half=False)
-    for fuses in (False, True, True):
-        decode(model, toy_builder, make_tree_decoder, fuses, graphs=True)
+    plain, fused = Runner(model, fuse=False), Runner(model, fuse=True)
+    for runner in (plain, fused, fused):
+        decode(runner, toy_builder, make_tree_decoder, graphs=True)
         with torch.no_grad():
             for weight in model.network.parameters():
                 weight.mul_(0.9)
@@ -135,17 +136,22 @@ def test_captured_training_passes_see_where_weights_went(tiny_network, toy_codec
 
 def test_whole_checkpoints(tiny_network, toy_codec, toy_builder, tmp_path):
     network = tiny_network("llama")
-    decode(LanguageModel(network, toy_codec), toy_builder, make_tree_decoder, True)
+    runner = Runner(LanguageModel(network, toy_codec), fuse=True)
+    decode(runner, toy_builder, make_tree_decoder)
     network.save_pretrained(tmp_path)
     again = type(network).from_pretrained(tmp_path)
     for name, weight in tiny_network("llama").state_dict().items():
         assert torch.equal(again.state_dict()[name], weight), name
 
 
-def test_not_where_gradients_are_asked_for(tiny_network, toy_codec):
+def test_losses_run_through_transformers_layers(tiny_network, toy_codec, toy_builder, monkeypatch):
     model = LanguageModel(tiny_network("llama"), toy_codec)
-    model.fuses = True
-    assert model.fused_layers() is None
+    runner = Runner(model, fuse=True)
+    decode(runner, toy_builder, make_tree_decoder)
+    assert runner.fused_layers is not None
+    monkeypatch.setattr(type(runner.fused_layers), "__call__", None)
+    trees = toy_builder.gold_trees(["the new man"], [{"a": ["man"], "new": []}])
+    assert model.nll(trees).requires_grad
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

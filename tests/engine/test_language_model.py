@@ -6,8 +6,10 @@ import pytest
 import torch
 from support.random_trees import grow
 
+from spacy_padellm.engine.cached_rows import CachedRows
 from spacy_padellm.engine.language_model import LanguageModel
-from spacy_padellm.engine.prompt_rows import CachedRows, RecomputedRows
+from spacy_padellm.engine.recomputed_rows import RecomputedRows
+from spacy_padellm.engine.runner import Runner
 from spacy_padellm.prompts.tree import NO_TARGET
 
 
@@ -48,11 +50,11 @@ def test_losses_of_answers_are_nats_of_their_prompts(llama, toy_builder):
     assert found.tolist() == pytest.approx(expected, abs=1e-4)
 
 
-def test_plain_logits_do_not_feel_the_padding(llama):
+def test_sequence_logits_do_not_feel_the_padding(llama):
     sequences = [[5], [6, 7, 8, 9, 10], [11, 12]]
     where, ends = np.array([1, 0, 2, 1]), np.array([4, 0, 1, 2])
     with torch.inference_mode():
-        found = llama.plain_logits(sequences, where, ends)
+        found = llama.sequence_logits(sequences, where, ends)
         expected = torch.stack(
             [
                 llama.network(torch.tensor([sequences[i]])).logits[0, end]
@@ -70,7 +72,7 @@ def test_the_network_is_left_as_it_was(llama, trees):
         llama.nll(trees)
         assert torch.equal(llama.network(ids).logits, before)
         with pytest.raises(IndexError):
-            llama.plain_logits([[5, 6]], np.array([0]), np.array([7]))
+            llama.sequence_logits([[5, 6]], np.array([0]), np.array([7]))
         assert torch.equal(llama.network(ids).logits, before)
 
 
@@ -89,9 +91,9 @@ def test_positions_that_the_network_tells_apart(sizes, expected):
 
 
 def test_rows_are_cached_where_the_network_takes_paths(llama):
-    assert isinstance(llama.start_rows(1, 1), CachedRows)
+    assert isinstance(Runner(llama).start_rows(1, 1), CachedRows)
     fallback = LanguageModel(llama.network, llama.codec, supports_tree_mask=False)
-    assert isinstance(fallback.start_rows(1, 1), RecomputedRows)
+    assert isinstance(Runner(fallback).start_rows(1, 1), RecomputedRows)
 
 
 def test_an_adapter_wraps_the_base(tiny_network, toy_codec, trees):

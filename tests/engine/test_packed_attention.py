@@ -41,7 +41,7 @@ def test_sequences_with_padding_and_without(pair):
     sequences = [[5, 6, 7, 8, 9, 10, 11, 12, 13], [20, 21], [30, 31, 32, 33]]
     where, ends = np.array([0, 1, 2]), np.array([8, 1, 3])
     with torch.inference_mode():
-        ones, others = (model.plain_logits(sequences, where, ends) for model in pair)
+        ones, others = (model.sequence_logits(sequences, where, ends) for model in pair)
         assert torch.allclose(ones, others, atol=1e-4)
         ids = torch.tensor(sequences[:1])
         ones, others = (model.network(input_ids=ids).logits for model in pair)

@@ -1,12 +1,13 @@
-"""A few tokens' logits where no others are wanted: the same as among all of them."""
+"""Partial logits: few tokens' logits equal those of the whole vocabulary."""
 
 import pytest
 import torch
 
 from spacy_padellm.decoding.tree_decoder import make_tree_decoder
 from spacy_padellm.engine import step_graphs
+from spacy_padellm.engine.cached_rows import CachedRows
 from spacy_padellm.engine.language_model import LanguageModel
-from spacy_padellm.engine.prompt_rows import CachedRows
+from spacy_padellm.engine.runner import Runner
 from spacy_padellm.prompts.prompt import make_prompt
 from spacy_padellm.prompts.tree_builder import TreeBuilder
 
@@ -26,18 +27,20 @@ LABELS = ["a", "new"]
         ("granite", False),
     ],
 )
-def test_models_that_do_more_behind_the_output_layer_do_not_glance(tiny_model, name, expected):
+def test_models_that_transform_logits_do_not_support_them(tiny_model, name, expected):
     options = {"cohere": {"logit_scale": 0.25}, "granite": {"logits_scaling": 4.0}}
     options["gemma2"] = {"final_logit_softcapping": 0.5}
-    assert tiny_model(name, **options.get(name, {})).glances is expected
+    model = tiny_model(name, **options.get(name, {}))
+    assert Runner(model).supports_partial_logits is expected
 
 
-def test_an_output_layer_that_is_replaced_does_not_glance(tiny_network, toy_codec):
+def test_an_output_layer_that_is_replaced_does_not_support_them(tiny_network, toy_codec):
     model = LanguageModel(tiny_network("llama"), toy_codec)
-    assert model.glances
+    runner = Runner(model)
+    assert runner.supports_partial_logits
     head = model.network.get_output_embeddings()
     model.network.set_output_embeddings(torch.nn.Sequential(head))
-    assert not model.glances
+    assert not runner.supports_partial_logits
 
 
 @pytest.fixture
@@ -45,19 +48,20 @@ def tag_builder(toy_codec):
     return TreeBuilder(toy_codec, make_prompt("en", None, tag_text=True))
 
 
-def both(model, builder, texts, labels, monkeypatch, graphs=False):
-    """What is said with glances and without, and how many feeds had some."""
-    feeds = []
-    feed = CachedRows.feed
-    monkeypatch.setattr(CachedRows, "feed", lambda rows, one: feeds.append(one) or feed(rows, one))
+def both(runner, builder, texts, labels, monkeypatch, graphs=False):
+    """Predictions with partial logits and with whole rows, and the number of partial passes."""
+    steps = []
+    forward = CachedRows.forward
+    monkeypatch.setattr(
+        CachedRows, "forward", lambda rows, step: steps.append(step) or forward(rows, step)
+    )
     decoder = make_tree_decoder(max_count=5, max_mention_tokens=6, graphs=graphs)
     for _ in range(3 if graphs else 1):  # plain at first, then captured, then replayed
-        glanced = decoder(model, builder, texts, labels)
-    with torch.inference_mode():
-        assert (model.fused_layers() is not None) == model.fusing
-    n = sum(one.glances is not None for one in feeds)
-    monkeypatch.setattr(CachedRows, "glances", False)
-    return glanced, decoder(model, builder, texts, labels), n
+        partial = decoder(runner, builder, texts, labels)
+    assert (runner.fused_layers is not None) == runner.fuses
+    n = sum(step.partial_indices is not None for step in steps)
+    monkeypatch.setattr(Runner, "supports_partial_logits", False)
+    return partial, decoder(runner, builder, texts, labels), n
 
 
 def assert_same(ones, others, tolerance):
@@ -79,11 +83,11 @@ def test_tags_are_read_alike(
     if (name, device) == ("gpt2", "cuda"):
         pytest.skip("transformers' gpt2 takes no boolean mask on a GPU: its prompts get own rows")
     model = LanguageModel(tiny_network(name).to(device), toy_codec)
-    model.fuses = fuses
-    glanced, whole, n = both(model, tag_builder, TEXTS, LABELS, monkeypatch, graphs)
+    runner = Runner(model, fuses)
+    partial, whole, n = both(runner, tag_builder, TEXTS, LABELS, monkeypatch, graphs)
     assert n
     assert any(one.mentions for one in whole)
-    assert_same(glanced, whole, 1e-4)
+    assert_same(partial, whole, 1e-4)
 
 
 @pytest.mark.parametrize("fuses", [False, True])
@@ -91,22 +95,22 @@ def test_replayed_passes_read_the_tags_of_what_they_are_given(
     tiny_network, toy_codec, device, fuses, tag_builder
 ):
     model = LanguageModel(tiny_network("llama").to(device), toy_codec)
-    model.fuses = fuses
+    runner = Runner(model, fuses)
     plain = make_tree_decoder(max_count=5, max_mention_tokens=6, graphs=False)
     replayed = make_tree_decoder(max_count=5, max_mention_tokens=6, graphs=True)
     # Texts of the same shape, and shorter ones that leave more padding.
     for text in [*TEXTS[:2], *TEXTS[:2], "the old man in a hat", "a cat", "hat", "x"]:
-        found = replayed(model, tag_builder, [text], LABELS)
-        assert_same(found, plain(model, tag_builder, [text], LABELS), 1e-3)
+        found = replayed(runner, tag_builder, [text], LABELS)
+        assert_same(found, plain(runner, tag_builder, [text], LABELS), 1e-3)
 
 
-def test_large_passes_glance_too(tiny_network, toy_codec, monkeypatch, tag_builder):
+def test_large_passes_too(tiny_network, toy_codec, monkeypatch, tag_builder):
     monkeypatch.setattr(step_graphs, "MOST_TOKENS", 8)
     model = LanguageModel(tiny_network("llama"), toy_codec)
-    model.fuses = False
-    glanced, whole, n = both(model, tag_builder, TEXTS, LABELS, monkeypatch, graphs=True)
+    runner = Runner(model, fuse=False)
+    partial, whole, n = both(runner, tag_builder, TEXTS, LABELS, monkeypatch, graphs=True)
     assert n == 3
-    assert_same(glanced, whole, 1e-4)
+    assert_same(partial, whole, 1e-4)
 
 
 @pytest.mark.weights
@@ -117,7 +121,7 @@ def test_tags_of_the_shipped_model_are_read_alike(real_model, real_builder, monk
         "Nothing to be seen here .",
     ]
     labels = ["person", "organisation", "location", "miscellaneous"]
-    glanced, whole, n = both(real_model, real_builder, texts, labels, monkeypatch)
+    partial, whole, n = both(Runner(real_model), real_builder, texts, labels, monkeypatch)
     assert n
     assert sum(len(one.mentions) for one in whole) > 3
-    assert_same(glanced, whole, 1e-3)
+    assert_same(partial, whole, 1e-3)

@@ -1,4 +1,4 @@
-"""Passes of fixed shapes over memories that stay: what is replayed is what a plain pass gives.
+"""Passes of fixed shapes over KV rows that stay in place: a replayed pass equals a plain one.
 
 On a CPU the shapes are the same and nothing is captured; with a GPU the same tests replay graphs.
 """
@@ -12,7 +12,8 @@ from spacy_padellm.decoding.struct import make_autoregressive_struct_decoder
 from spacy_padellm.decoding.tree_decoder import make_tree_decoder
 from spacy_padellm.engine import step_graphs
 from spacy_padellm.engine.language_model import LanguageModel
-from spacy_padellm.engine.prompt_rows import CachedRows, feed_of
+from spacy_padellm.engine.runner import Runner
+from spacy_padellm.engine.step import StepInput
 from spacy_padellm.prompts.tree import Paths
 
 TEXTS = ["the new man in a hat", "a hat", "nun in the inn", "the the the the", "x", "a man, a hat"]
@@ -29,9 +30,14 @@ def model(tiny_network, toy_codec, device):
     return LanguageModel(tiny_network("llama").to(device), toy_codec)
 
 
-def decode(model, builder, kind="tree", texts=TEXTS, **options):
-    bounds = {"max_count": 3, "max_mention_tokens": 6}
-    return MAKERS[kind](**bounds, **options)(model, builder, texts, LABELS)
+@pytest.fixture
+def runner(model):
+    return Runner(model)
+
+
+def decode(runner, builder, kind="tree", texts=TEXTS, **options):
+    params = {"max_count": 3, "max_mention_tokens": 6}
+    return MAKERS[kind](**params, **options)(runner, builder, texts, LABELS)
 
 
 def agree(found, expected):
@@ -46,42 +52,42 @@ def agree(found, expected):
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-def test_the_same_answers_again_and_again(model, toy_builder, kind):
-    expected = decode(model, toy_builder, kind, graphs=False)
+def test_the_same_answers_again_and_again(runner, toy_builder, kind):
+    expected = decode(runner, toy_builder, kind, graphs=False)
     for _ in range(3):  # plain at first, then captured, then replayed
-        assert agree(decode(model, toy_builder, kind, graphs=True), expected)
+        assert agree(decode(runner, toy_builder, kind, graphs=True), expected)
     for text, one in zip(TEXTS, expected, strict=True):
-        assert agree(decode(model, toy_builder, kind, [text], graphs=True), [one])
-    assert len(model.step_graphs) > 0
+        assert agree(decode(runner, toy_builder, kind, [text], graphs=True), [one])
+    assert len(runner.graphs) > 0
 
 
-def test_a_shape_is_captured_where_it_comes_again(model, toy_builder):
-    decode(model, toy_builder, graphs=True, texts=TEXTS[:1])
-    captured = len(model.step_graphs)
-    decode(model, toy_builder, graphs=True, texts=TEXTS[:1])
-    assert len(model.step_graphs) > captured
+def test_a_shape_is_captured_where_it_comes_again(runner, toy_builder):
+    decode(runner, toy_builder, graphs=True, texts=TEXTS[:1])
+    captured = len(runner.graphs)
+    decode(runner, toy_builder, graphs=True, texts=TEXTS[:1])
+    assert len(runner.graphs) > captured
 
 
-def test_updates_of_the_weights_are_seen(model, toy_builder):
+def test_updates_of_the_weights_are_seen(runner, toy_builder):
     for _ in range(2):
-        before = decode(model, toy_builder, graphs=True)
+        before = decode(runner, toy_builder, graphs=True)
     with torch.no_grad():
-        for parameter in model.network.parameters():
+        for parameter in runner.model.network.parameters():
             parameter.mul_(1.1)
-    captured = len(model.step_graphs)
-    found = decode(model, toy_builder, graphs=True)
-    assert len(model.step_graphs) >= captured
-    assert agree(found, decode(model, toy_builder, graphs=False))
+    captured = len(runner.graphs)
+    found = decode(runner, toy_builder, graphs=True)
+    assert len(runner.graphs) >= captured
+    assert agree(found, decode(runner, toy_builder, graphs=False))
     assert found != before
 
 
-def test_other_weights_drop_the_graphs(model, toy_builder):
+def test_other_weights_drop_the_graphs(runner, toy_builder):
     for _ in range(2):
-        decode(model, toy_builder, graphs=True)
-    head = model.network.get_output_embeddings()
+        decode(runner, toy_builder, graphs=True)
+    head = runner.model.network.get_output_embeddings()
     head.weight = torch.nn.Parameter(head.weight.detach().clone().flip(0))
-    found = decode(model, toy_builder, graphs=True, texts=TEXTS[:1])
-    assert agree(found, decode(model, toy_builder, graphs=False, texts=TEXTS[:1]))
+    found = decode(runner, toy_builder, graphs=True, texts=TEXTS[:1])
+    assert agree(found, decode(runner, toy_builder, graphs=False, texts=TEXTS[:1]))
 
 
 def test_another_adapter_drops_the_graphs(tiny_network, toy_codec, toy_builder, device):
@@ -92,48 +98,48 @@ def test_another_adapter_drops_the_graphs(tiny_network, toy_codec, toy_builder, 
     network = get_peft_model(tiny_network("llama"), config).to(device).eval()
     network.add_adapter("other", config)
     network.to(device)
-    model = LanguageModel(network, toy_codec)
-    said = []
+    runner = Runner(LanguageModel(network, toy_codec))
+    texts = []
     for name in ("default", "other", "default"):
         network.set_adapter(name)
         for _ in range(2):
-            found = decode(model, toy_builder, graphs=True)
-        assert agree(found, decode(model, toy_builder, graphs=False))
-        said.append([[m.text for m in one.mentions] for one in found])
-    assert said[0] == said[2] != said[1]
+            found = decode(runner, toy_builder, graphs=True)
+        assert agree(found, decode(runner, toy_builder, graphs=False))
+        texts.append([[m.text for m in one.mentions] for one in found])
+    assert texts[0] == texts[2] != texts[1]
 
 
-def test_rows_that_outgrow_their_memory(model):
-    """They move to a larger one, and what they hold comes along."""
+def test_rows_that_outgrow_their_capacity(runner):
+    """They move to larger KV rows, with all that they hold."""
     ids = list(range(10, 210))
 
     def run(start, end):
         line, zeros = range(start, end), [0] * (end - start)
-        return feed_of([(0, ids[start:end], Paths(zeros, zeros, zeros, line, line))])
+        return StepInput.of_runs([(0, ids[start:end], Paths(zeros, zeros, zeros, line, line))])
 
     found = []
     for graphs in (False, True, True):
-        rows = CachedRows(model, 1, 3, graphs)
-        found.append([rows.feed(run(i, i + 40)).clone() for i in range(0, 200, 40)])
+        rows = runner.start_rows(1, 3, graphs)
+        found.append([rows.forward(run(i, i + 40)).logits.clone() for i in range(0, 200, 40)])
     for one, other, again in zip(*found, strict=True):
         assert torch.allclose(one, other, atol=1e-4)
         assert torch.allclose(one, again, atol=1e-4)
 
 
-def test_rows_that_stay_in_a_memory_of_the_same_shape(model):
-    """Nine rows and ten have memories of one shape, and so of one place."""
+def test_rows_that_stay_in_kv_rows_of_the_same_shape(runner):
+    """Nine rows and ten have KV rows of one shape, and so the same memory."""
 
     def run(token, rows, position):
         zero = [0]
         paths = Paths(zero, zero, zero, [position], [position])
-        return feed_of([(row, [token + row], paths) for row in range(rows)])
+        return StepInput.of_runs([(row, [token + row], paths) for row in range(rows)])
 
     found = []
     for graphs in (False, True):
-        rows = CachedRows(model, 10, 8, graphs)
-        rows.feed(run(10, 10, 0))
+        rows = runner.start_rows(10, 8, graphs)
+        rows.forward(run(10, 10, 0))
         rows.keep([9, 7, 5, 3, 1, 0, 2, 4, 6])
-        found.append(rows.feed(run(40, 9, 1)).clone())
+        found.append(rows.forward(run(40, 9, 1)).logits.clone())
     assert torch.allclose(*found, atol=1e-4)
 
 
@@ -143,53 +149,53 @@ def test_sizes_are_rounded_up_to_few():
     assert sorted(set(rounded)) == [8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256]
 
 
-def test_large_passes_are_neither_padded_nor_captured(model, toy_builder, monkeypatch):
+def test_large_passes_are_neither_padded_nor_captured(runner, toy_builder, monkeypatch):
     monkeypatch.setattr(step_graphs, "MOST_TOKENS", 4)
-    expected = decode(model, toy_builder, graphs=False)
+    expected = decode(runner, toy_builder, graphs=False)
     for _ in range(2):
-        assert agree(decode(model, toy_builder, graphs=True), expected)
-    assert len(model.step_graphs) == 0
+        assert agree(decode(runner, toy_builder, graphs=True), expected)
+    assert len(runner.graphs) == 0
 
 
-def test_few_graphs_and_memories_are_kept(model, toy_builder, monkeypatch, device):
+def test_few_graphs_and_kv_rows_are_kept(runner, toy_builder, monkeypatch, device):
     monkeypatch.setattr(step_graphs, "MOST_GRAPHS", 3)
     most = 250_000  # a row of 256 slots takes 76 kB
     monkeypatch.setattr(step_graphs, "MOST_BYTES", most)
     monkeypatch.setattr(step_graphs, "GPU_SHARE", 0.0)
-    expected = decode(model, toy_builder, graphs=False)
+    expected = decode(runner, toy_builder, graphs=False)
     seen = set()
     for _ in range(2):
         for batch_tokens in (1, 100, 10_000):
-            found = decode(model, toy_builder, graphs=True, batch_tokens=batch_tokens)
+            found = decode(runner, toy_builder, graphs=True, batch_tokens=batch_tokens)
             assert agree(found, expected)
-            assert len(model.step_graphs) <= 3
+            assert len(runner.graphs) <= 3
             # One batch may need more than that by itself, and is alone then.
-            graphs = model.step_graphs
-            assert graphs.n_bytes <= most or len(graphs._memories) == 1
-            seen.add(len(graphs._memories))
+            graphs = runner.graphs
+            assert graphs.n_bytes <= most or len(graphs._kv_rows) == 1
+            seen.add(len(graphs._kv_rows))
     assert device == "cuda" or len(seen) > 1
 
 
 @pytest.mark.parametrize("most", [1, 10_000_000])
-def test_what_memories_push_out_by_turns_is_not_captured_each_time(model, monkeypatch, most):
+def test_kv_rows_that_evict_each_other_are_not_captured_each_time(runner, monkeypatch, most):
     monkeypatch.setattr(step_graphs, "MOST_BYTES", most)
     monkeypatch.setattr(step_graphs, "GPU_SHARE", most / 1e13)
     zero = [0]
     for _ in range(4):
         for n_rows in (1, 2):
-            feed = feed_of([(row, [10], Paths(*[zero] * 5)) for row in range(n_rows)])
-            CachedRows(model, n_rows, 8, graphs=True).feed(feed)
-    assert len(model.step_graphs) == (0 if most == 1 else 2)
+            step = StepInput.of_runs([(row, [10], Paths(*[zero] * 5)) for row in range(n_rows)])
+            runner.start_rows(n_rows, 8, graphs=True).forward(step)
+    assert len(runner.graphs) == (0 if most == 1 else 2)
 
 
-def test_nan_does_not_outlive_its_batch(model, toy_builder):
-    """A memory is used again, and 0 * NaN is NaN."""
-    expected = decode(model, toy_builder, graphs=True)
-    embeddings = model.network.get_input_embeddings().weight
+def test_nan_does_not_outlive_its_batch(runner, toy_builder):
+    """KV rows are used again, and 0 * NaN is NaN."""
+    expected = decode(runner, toy_builder, graphs=True)
+    embeddings = runner.model.network.get_input_embeddings().weight
     kept = embeddings.detach().clone()
     with torch.no_grad():
         embeddings.fill_(torch.nan)
         with pytest.raises(NotFiniteError):
-            decode(model, toy_builder, graphs=True)
+            decode(runner, toy_builder, graphs=True)
         embeddings.copy_(kept)
-    assert agree(decode(model, toy_builder, graphs=True), expected)
+    assert agree(decode(runner, toy_builder, graphs=True), expected)

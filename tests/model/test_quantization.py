@@ -137,7 +137,7 @@ def test_networks(tiny_model, name):
 
     def logits():
         with torch.inference_mode():
-            return model.plain_logits(ids, np.zeros(4, int), np.arange(2, 6))
+            return model.sequence_logits(ids, np.zeros(4, int), np.arange(2, 6))
 
     expected = logits()
     quantize_model(model)

@@ -23,7 +23,7 @@ from support.pipelines import (
 )
 from support.scripted_model import ScriptedModel
 
-from spacy_padellm.decoding.lattice import Passage, lattices
+from spacy_padellm.decoding.lattice import ConstraintText, build_lattices
 from spacy_padellm.decoding.tree_decoder import make_tree_decoder
 from spacy_padellm.documents.occurrences import DocText, token_bounds
 from spacy_padellm.pipeline.labels import check_labels
@@ -119,8 +119,8 @@ def test_a_megabyte_without_a_space(toy_codec):
     start = time.perf_counter()
     ids = toy_codec.encode(text)
     pieces = TokenBytes(toy_codec)
-    passage = Passage(text, token_bounds(spacy.blank("en").make_doc(text)))
-    (lattice,) = lattices([passage], [pieces.text(ids)], pieces, 64)
+    passage = ConstraintText(text, token_bounds(spacy.blank("en").make_doc(text)))
+    (lattice,) = build_lattices([passage], [pieces.text(ids)], pieces, 64)
     seconds = time.perf_counter() - start
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -6,6 +6,8 @@ import torch
 from hypothesis import strategies as st
 
 from spacy_padellm.engine.language_model import LanguageModel
+from spacy_padellm.engine.runner import Runner
+from spacy_padellm.engine.step import StepOutput
 
 PIECES = [
     "<num>",
@@ -80,17 +82,22 @@ class RandomModel(LanguageModel):
             self._bias[list(codec.digit_ids)] = 6.0
         self.passes = 0
 
-    glances = True
-
-    def _forward(self, wanted, glance, **inputs):
+    def _run(self, logits_indices, partial, **inputs):
         self.passes += 1
-        if glance is not None:
-            glance.found = self._said(len(glance.places))[:, glance.columns]
-        return self._said(len(wanted))
+        found = None
+        if partial is not None:
+            found = self._random_logits(len(partial.indices))[:, partial.token_ids]
+        return StepOutput(self._random_logits(len(logits_indices)), partial_logits=found)
 
-    def _said(self, n):
+    def _random_logits(self, n):
         noise = torch.randn(n, len(self._bias), generator=self._generator)
         return noise * self._scale + self._bias
+
+
+class PartialRunner(Runner):
+    """Requests partial logits of a model whose logits are never the same."""
+
+    supports_partial_logits = True
 
 
 def is_probability(score):

@@ -4,9 +4,15 @@ import numpy as np
 import torch
 
 from spacy_padellm.engine.language_model import LanguageModel
+from spacy_padellm.engine.step import StepOutput
 from spacy_padellm.prompts.tree import PADDING, Paths, visible
 
 GARBAGE = "?"  # said after a prompt that the script does not know
+
+
+class _NoNetwork(torch.nn.Module):
+    def get_output_embeddings(self):
+        return None
 
 
 class ScriptedModel(LanguageModel):
@@ -23,8 +29,7 @@ class ScriptedModel(LanguageModel):
     max_positions = None
 
     def __init__(self, codec, script, supports_tree_mask=True, max_positions=None):
-        network = torch.nn.Module().eval()
-        super().__init__(network, codec, supports_tree_mask)
+        super().__init__(_NoNetwork().eval(), codec, supports_tree_mask)
         self.max_positions = max_positions
         self.passes = 0
         self.unknown = []
@@ -48,15 +53,13 @@ class ScriptedModel(LanguageModel):
         for i, token in enumerate(answer):
             self._next[(*head, *answer[:i])] = token
 
-    glances = False  # it has no output layer
-
-    def path_logits(self, ids, query, key, wanted, cache, glance=None):
+    def forward(self, ids, query, key, logits_indices, cache, partial=None):
         self.passes += 1
         ids, query, key = ids.numpy(), *(Paths(*(p.numpy() for p in q)) for q in (query, key))
         written = torch.from_numpy(ids).float()[:, None, :, None]
         slots, _ = cache.update(written, written, 0)
         seen = visible(query, key)
-        rows, columns = np.unravel_index(wanted.numpy(), ids.shape)
+        rows, columns = np.unravel_index(logits_indices.numpy(), ids.shape)
         prompts = []
         for row, column in zip(rows, columns, strict=True):
             assert query.tree[row, column] != PADDING
@@ -64,11 +67,12 @@ class ScriptedModel(LanguageModel):
             at = at[np.argsort(key.position[row, at])]
             assert key.position[row, at].tolist() == list(range(len(at)))
             prompts.append(slots[row, 0, at, 0].long().tolist())
-        return self._answer(prompts)
+        return StepOutput(self._answer(prompts))
 
-    def plain_logits(self, sequences, where, ends):
+    def sequence_logits(self, sequences, sequence, index):
         self.passes += 1
-        return self._answer([sequences[i][: end + 1] for i, end in zip(where, ends, strict=True)])
+        ends = zip(sequence, index, strict=True)
+        return self._answer([sequences[i][: end + 1] for i, end in ends])
 
     def _answer(self, prompts):
         logits = torch.zeros(len(prompts), len(self.codec.tokenizer))

@@ -6,6 +6,7 @@ import torch
 from spacy_padellm.decoding.tree_decoder import TreeDecoder
 from spacy_padellm.engine.language_model import LanguageModel
 from spacy_padellm.engine.memory import is_out_of_memory
+from spacy_padellm.engine.runner import Runner
 from spacy_padellm.training.micro_batches import MicroBatches
 
 TEXTS = ["the new man", "a hat", "nun in the inn", "the the the the", "a"]
@@ -38,13 +39,13 @@ def test_other_errors_are_not_lack_of_memory():
 @pytest.mark.parametrize("most", [1, 2, 3])
 def test_decoding_goes_on_with_halves(tiny_network, toy_codec, toy_builder, most):
     model = LanguageModel(tiny_network("llama"), toy_codec)
-    expected = TreeDecoder(max_count=2)(model, toy_builder, TEXTS, ["a"])
+    expected = TreeDecoder(max_count=2)(Runner(model), toy_builder, TEXTS, ["a"])
 
     class Full(TreeDecoder):
         def decode(self, model, builder, trees, *rest):
             return full() if len(trees) > most else super().decode(model, builder, trees, *rest)
 
-    found = Full(max_count=2)(model, toy_builder, TEXTS, ["a"])
+    found = Full(max_count=2)(Runner(model), toy_builder, TEXTS, ["a"])
     assert said(found) == said(expected)
 
 
@@ -54,16 +55,17 @@ def test_one_document_that_does_not_fit_is_an_error(tiny_network, toy_codec, toy
 
     model = LanguageModel(tiny_network("llama"), toy_codec)
     with pytest.raises(MemoryError, match=r"one document of \d+ prompt tokens: 'a'.*smaller base"):
-        Full()(model, toy_builder, TEXTS, ["a"])
+        Full()(Runner(model), toy_builder, TEXTS, ["a"])
 
 
-def test_one_document_is_tried_again_with_what_was_given_back(
+def test_one_document_is_tried_again_with_the_freed_memory(
     tiny_network, toy_codec, toy_builder, monkeypatch
 ):
     model = LanguageModel(tiny_network("llama"), toy_codec)
-    expected = TreeDecoder(max_count=2)(model, toy_builder, TEXTS, ["a"])
+    runner = Runner(model)
+    expected = TreeDecoder(max_count=2)(runner, toy_builder, TEXTS, ["a"])
     held = []
-    monkeypatch.setattr(model, "give_back_memory", held.clear)
+    monkeypatch.setattr(runner, "release_memory", held.clear)
 
     class Full(TreeDecoder):
         def decode(self, model, builder, trees, *rest):
@@ -72,7 +74,7 @@ def test_one_document_is_tried_again_with_what_was_given_back(
             held.append(trees)  # as captured passes do
             return super().decode(model, builder, trees, *rest)
 
-    found = Full(max_count=2, batch_tokens=1)(model, toy_builder, TEXTS, ["a"])
+    found = Full(max_count=2, batch_tokens=1)(runner, toy_builder, TEXTS, ["a"])
     assert said(found) == said(expected)
 
 
