@@ -61,7 +61,7 @@ def without_weights(ner: PadellmNER) -> ModelSpec:
     network = SimpleNamespace(config=config, get_input_embeddings=lambda: nowhere)
     model = LanguageModel(network, load_codec(weights.folder))
     ner.shim._model = model
-    builder = ner._builder()
+    builder = ner.tree_builder()
     builder.refuses = False  # a text that is too long is to be counted
 
     shapes = _shapes(weights.folder)

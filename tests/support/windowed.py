@@ -9,6 +9,8 @@ from support.pipelines import (
     ner_of,
 )
 
+from spacy_padellm.training.gold_windows import gold_windows
+
 NLP = spacy.blank("en")
 BOOK = " ".join(TEXTS * 60)
 
@@ -56,6 +58,13 @@ def names_in(text):
             spans.append((at, at + len(name), label))
             at = text.find(name, at + 1)
     return sorted(spans)
+
+
+def gold_windows_of(ner, examples):
+    """The windows of gold documents that the component trains on."""
+    builder = ner.tree_builder()
+    max_tokens = ner.decoder.most_text_tokens(builder, ner.labels)
+    return gold_windows(examples, ner.windows, builder.codec, max_tokens)
 
 
 def reader(base, **config):

@@ -15,7 +15,7 @@ LABELS = ("person", "place")
 
 @pytest.fixture
 def builder(tiny):
-    return ner_of(tiny)._builder()
+    return ner_of(tiny).tree_builder()
 
 
 def answers(tree, codec):

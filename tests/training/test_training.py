@@ -152,7 +152,7 @@ def test_loss_is_the_mean_over_targets(tiny_base):
 def _trees(ner, examples):
     from support.gold_trees import gold_trees
 
-    return gold_trees(examples, ner.labels, ner._builder())
+    return gold_trees(examples, ner.labels, ner.tree_builder())
 
 
 def test_losses_add_up_over_updates(tiny_base):

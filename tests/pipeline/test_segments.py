@@ -44,9 +44,9 @@ def test_a_book_between_short_documents_changes_nothing(tiny_base):
 
 
 def test_books_are_handed_on_in_parts(tiny_base, monkeypatch):
-    from spacy_padellm.pipeline import reading
+    from spacy_padellm.pipeline import segments
 
-    monkeypatch.setattr(reading, "MOST_CHARACTERS", 300)
+    monkeypatch.setattr(segments, "MAX_CHARACTERS", 300)
     nlp = reader(tiny_base)
     doc = nlp(BOOK)
     asked = ner_of(nlp).decoder.asked
@@ -61,7 +61,7 @@ def test_nothing_is_truncated_before_the_model(tiny_base):
     nlp(text)
     asked = [piece for texts in ner_of(nlp).decoder.asked for piece in texts]
     assert set(text) <= set("".join(asked))
-    codec = ner_of(nlp)._builder().codec
+    codec = ner_of(nlp).tree_builder().codec
     assert max(len(codec.encode(piece)) for piece in asked) <= 40
 
 
@@ -86,7 +86,7 @@ def test_every_decoder_has_room_for_its_windows(tiny_base, decoder):
     (said,) = ner.decode([doc])
     windows = [window for window, _ in said.parts]
     assert windows[-1].end == len(doc.text.rstrip())
-    builder = ner._builder()
+    builder = ner.tree_builder()
     room = ner.decoder.most_text_tokens(builder, LABELS)
     sizes = [len(builder.codec.encode(doc.text[start:end])) for start, end in windows]
     assert len(sizes) > 1
@@ -158,7 +158,9 @@ def test_a_long_text_of_sentences_gives_what_they_give(shipped, sample_texts):
         for at, to, label in found(doc)
     }
     doc = shipped.make_doc(" ".join(texts))
-    (windows,), _ = ner_of(shipped).windows.divide([doc], ner_of(shipped)._builder().codec, None)
+    (windows,), _ = ner_of(shipped).windows.divide(
+        [doc], ner_of(shipped).tree_builder().codec, None
+    )
     assert len(windows) > 2
     both = expected & set(found(shipped(doc)))
     assert len(both) > 0.8 * len(expected) > 5
