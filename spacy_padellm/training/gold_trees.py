@@ -17,35 +17,33 @@ MAX_CACHED_TOKENS = 4_000_000  # about 50 bytes each
 
 
 class GoldTreeCache:
-    """Builds gold trees and keeps them, up to MAX_CACHED_TOKENS. Another builder, which has other
-    prompts or another tokenizer, empties the cache."""
+    """Builds the trees of gold documents and keeps them, up to a number of tokens.
 
-    def __init__(self) -> None:
-        self._builder: TreeBuilder | None = None
+    builder (TreeBuilder): Builds the trees.
+    max_tokens (int): Most tokens of the trees that are kept.
+    """
+
+    def __init__(self, builder: TreeBuilder, max_tokens: int = MAX_CACHED_TOKENS) -> None:
+        self.builder = builder
+        self._free_tokens = max_tokens
         self._trees: dict[Gold, list[PromptTree]] = {}
-        self._free_tokens = MAX_CACHED_TOKENS
 
-    def missing(self, builder: TreeBuilder, golds: Sequence[Gold]) -> dict[Gold, int]:
+    def missing(self, golds: Sequence[Gold]) -> dict[Gold, int]:
         """Select the documents whose trees must be built.
 
-        builder (TreeBuilder): Builds the trees.
         golds (Sequence[Gold]): The answers of a batch of documents.
         RETURNS (dict[Gold, int]): Those without trees in the cache, with their indices.
         """
-        if builder is not self._builder:
-            self._builder, self._trees, self._free_tokens = builder, {}, MAX_CACHED_TOKENS
         return {gold: i for i, gold in enumerate(golds) if gold not in self._trees}
 
     def trees(
         self,
-        builder: TreeBuilder,
         decoder: Decoder,
         golds: Sequence[Gold],
         window_golds: Mapping[Gold, Sequence[Gold]],
     ) -> list[list[PromptTree]]:
-        """Gold trees of a batch of documents; those that the cache lacks are built.
+        """The trees of a batch of documents; those that the cache lacks are built.
 
-        builder (TreeBuilder): Builds the trees.
         decoder (Decoder): Its `gold_trees` gives the form of the prompts.
         golds (Sequence[Gold]): The answers of the documents.
         window_golds (Mapping[Gold, Sequence[Gold]]): For each that is `missing`, the answers of its
@@ -54,7 +52,7 @@ class GoldTreeCache:
         RAISES (ValueError): A text that is longer than the model's window.
         """
         windows = list(dict.fromkeys(chain.from_iterable(window_golds.values())))
-        tree_of = dict(zip(windows, decoder.gold_trees(builder, windows), strict=True))
+        tree_of = dict(zip(windows, decoder.gold_trees(self.builder, windows), strict=True))
         built = {
             gold: [tree_of[window] for window in parts] for gold, parts in window_golds.items()
         }

@@ -57,7 +57,7 @@ class Trainer:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._cache = GoldTreeCache()
+        self._cache: GoldTreeCache | None = None
         self._micro_batches: MicroBatches | None = None
         self._texts: list[str] = []
 
@@ -84,17 +84,19 @@ class Trainer:
         """
         usable = [eg for eg in examples if is_usable(eg.reference, labels)]
         golds = [gold_of(eg.reference, labels) for eg in usable]
-        missing = self._cache.missing(builder, golds)
-        divided = []
+        if self._cache is None or self._cache.builder is not builder:
+            self._cache = GoldTreeCache(builder)  # other prompts, or another tokenizer
+        missing = self._cache.missing(golds)
+        window_golds = {}
         if missing:
             max_tokens = decoder.most_text_tokens(builder, labels)
             new = [usable[i] for i in missing.values()]
             divided = gold_windows(new, windows, builder.codec, max_tokens)
-        window_golds = {
-            gold: checked_window_golds(gold, doc_windows, self._name)
-            for gold, doc_windows in zip(missing, divided, strict=True)
-        }
-        by_doc = self._cache.trees(builder, decoder, golds, window_golds)
+            window_golds = {
+                gold: checked_window_golds(gold, doc_windows, self._name)
+                for gold, doc_windows in zip(missing, divided, strict=True)
+            }
+        by_doc = self._cache.trees(decoder, golds, window_golds)
         return GoldBatch(
             [gold.text for gold in golds],
             [tree for trees in by_doc for tree in trees],
