@@ -28,7 +28,7 @@ def test_count_answers_of_windows(tiny_base):
     text = "Bo met Ada Byron. " * 6
     gold = [(at, to, label) for at, to, label in names_in(text)]
     metrics = evaluate(nlp, ner_of(nlp), [example(nlp, text, gold)]).metrics
-    windows = len(ner_of(nlp).decoder.asked[0])
+    windows = len(ner_of(nlp).decoder.decoded[0])
     assert windows == 3
     assert metrics["data"]["windows"] == windows
     assert metrics["counts"]["n_prompts"] == windows * len(LABELS)

@@ -39,13 +39,13 @@ def test_add_label(tiny):
 
 
 def test_added_label_reaches_the_prompts(tiny):
-    asked = []
+    prompted = []
 
     class Decoder:
         max_mention_tokens = 64
 
         def __call__(self, model, builder, texts, labels, tokens, ids=None):
-            asked.append(labels)
+            prompted.append(labels)
             return [Prediction()]
 
         def most_text_tokens(self, builder, labels):
@@ -55,7 +55,7 @@ def test_added_label_reaches_the_prompts(tiny):
     ner.decoder = Decoder()
     ner.add_label("time")
     assert ner.predict([tiny.make_doc("Bo")]) == [[]]
-    assert asked == [("person", "place", "time")]
+    assert prompted == [("person", "place", "time")]
 
 
 def test_labels_of_the_config_are_not_shared(tiny_base):

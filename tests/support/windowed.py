@@ -1,4 +1,4 @@
-"""Documents to be read in windows, and decoders that remember what they were given."""
+"""Documents to be decoded in windows, and decoders that remember what they were given."""
 
 import spacy
 from spacy.tokens import Doc
@@ -27,13 +27,13 @@ class WordDecoder(ScriptedDecoder):
         super().__init__({})
         self.names = names
         self.most = most
-        self.asked = []
+        self.decoded = []
 
     def most_text_tokens(self, builder, labels):
         return self.most
 
     def __call__(self, model, builder, texts, labels, tokens=None, ids=None):
-        self.asked.append(texts)
+        self.decoded.append(texts)
         for text, bounds, known in zip(texts, tokens, ids):
             assert known is None or known == builder.codec.encode(text)
             for start, end in bounds.tolist():

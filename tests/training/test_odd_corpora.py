@@ -85,7 +85,7 @@ def test_document_longer_than_the_window(tiny_base, tmp_path, part):
 
 
 def test_overlapping_gold(tiny_base, tmp_path):
-    """All of it is in doc.spans, and said so; what is learnt is doc.ents, the longest of each."""
+    """All of it is in doc.spans, which is logged; trained on is doc.ents, the longest of each."""
     text = "Bank of Rome met Bo."
     record = {
         "text": text,

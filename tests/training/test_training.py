@@ -26,7 +26,7 @@ pytest_plugins = ["support.pipeline_fixtures"]
 
 @pytest.mark.parametrize("adapter", [LORA, None], ids=["adapter", "all weights"])
 def test_overfitting_io(tiny_base, tmp_path, adapter):
-    """As spaCy's own components are tested: learn by heart, save, load, say the same."""
+    """As spaCy's own components are tested: learn by heart, save, load, predict the same."""
     nlp = blank_pipeline(tiny_base, adapter)
     losses = teach(nlp, rate=1e-2 if adapter else 3e-3)
     assert losses[-1] < 0.05 < losses[0]
@@ -117,7 +117,7 @@ def test_spacy_train(tiny_base, tmp_path):
     from spacy.training.initialize import init_nlp
     from spacy.training.loop import train
 
-    # before it has learnt anything, the model would say many long mentions
+    # before it has learnt anything, the model would generate many long mentions
     decoder = {"@misc": "spacy-padellm.tree_decoder.v1", "max_count": 2, "max_mention_tokens": 12}
     nlp = blank_pipeline(tiny_base, LORA, labels=[], decoder=decoder)
     gold = DocBin(docs=[eg.reference for eg in gold_examples(nlp)])
