@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from spacy.training import Example
@@ -41,7 +42,7 @@ class GoldBatch:
         """RETURNS (list[int]): Tokens of each tree."""
         return [len(tree) for tree in self.trees]
 
-    @property
+    @cached_property
     def n_targets(self) -> int:
         """RETURNS (int): Target tokens of all trees."""
         return sum(tree.n_targets for tree in self.trees)
