@@ -131,7 +131,7 @@ class Stages:
             for line, doc in zip(lines, self.docs, strict=True)
         ]
         GoldDecoder.answers = dict(zip(self.texts, self.said, strict=True))
-        self.builder = ner._builder()
+        self.builder = ner.tree_builder()
         assert self.builder.token_bytes is not None
         self.pieces = self.builder.token_bytes
         self.trees = self.builder.question_trees(self.texts, ner.labels)

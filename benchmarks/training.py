@@ -24,7 +24,7 @@ from spacy_padellm.model.optimizer import step, torch_optimizer
 from spacy_padellm.pipeline.component import PadellmNER
 from spacy_padellm.prompts.tree import PromptTree
 from spacy_padellm.training.gold_of import gold_of, is_usable
-from spacy_padellm.training.gold_trees import CPU_TOKENS, GPU_TOKENS
+from spacy_padellm.training.trainer import CPU_TOKENS, GPU_TOKENS
 
 # Dense bfloat16 arithmetic in operations a second, from the makers' data sheets.
 PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12}

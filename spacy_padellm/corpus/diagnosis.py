@@ -19,7 +19,8 @@ from ..pipeline.component import PadellmNER
 from ..pipeline.labels import check_labels
 from ..training.annotated_labels import labels_of
 from ..training.gold_of import gold_of, is_usable
-from ..training.gold_trees import CPU_TOKENS, GPU_TOKENS
+from ..training.gold_windows import gold_windows
+from ..training.trainer import CPU_TOKENS, GPU_TOKENS
 from .batches import Batcher, Batches, Shape, Size, count_batches, estimate_memory
 from .model_spec import ModelSpec, without_weights
 from .statistics import CorpusStatistics
@@ -225,7 +226,8 @@ def _measure(
     if not is_usable(example.reference, labels):
         return []
     gold, builder = gold_of(example.reference, labels), unloaded.builder
-    (windows,) = ner.gold_windows([example], builder, labels)
+    max_tokens = ner.decoder.max_text_tokens(builder, labels)
+    (windows,) = gold_windows([example], ner.windows, builder.codec, max_tokens)
     golds = window_golds(gold, windows)
     trees.add_windows(gold, golds, windows)
     sizes = []

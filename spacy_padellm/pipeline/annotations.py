@@ -1,7 +1,8 @@
-"""Scored spans onto Docs: doc.spans for all of them, doc.ents for those that stand."""
+"""Write scored spans onto Docs: all of them to doc.spans, those without overlaps to doc.ents."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,41 +24,39 @@ def annotate(
 ) -> None:
     """Write spans onto a Doc.
 
-    Entities that the Doc has already stay, and so do blocked tokens, as under spaCy's own `ner`
-    (https://spacy.io/api/doc#set_ents): a new entity that overlaps one of them is left out of
-    doc.ents, and is in doc.spans all the same.
+    Existing entities and blocked tokens are kept, as by spaCy's own `ner`
+    (https://spacy.io/api/doc#set_ents): a new entity that overlaps one of them is written to
+    doc.spans, but not to doc.ents.
 
     doc (Doc): The document.
-    scored (Sequence[ScoredSpan]): Every span that was found.
+    scored (Sequence[ScoredSpan]): All spans, in any order.
     deduplicate (Callable): The rule for spans found under several labels.
     spans_key (str): Key of doc.spans; `attrs["scores"]` of the group holds the probabilities, and
-        `attrs["text_scores"]`, where mentions are constrained, those among the text's own strings.
+        `attrs["text_scores"]`, where mentions are constrained, the probabilities among the
+        strings of the text.
     threshold (float): Least probability for doc.ents.
     """
-    order = in_reading_order(scored)
-    made: dict[tuple[int, int, str], Span] = {}
+    doc.spans[spans_key] = _span_group(doc, in_reading_order(scored), spans_key)
 
-    def span_of(one: ScoredSpan) -> Span:
-        key = (one.start, one.end, one.label)
-        if key not in made:
-            made[key] = Span(doc, one.start, one.end, label=one.label)
-        return made[key]
-
-    spans = [span_of(one) for one in order]
-    scores = np.array([span.score for span in order], dtype="float32")
-    attrs = {"scores": scores}
-    if any(span.text_score is not None for span in order):
-        in_text = [float("nan") if span.text_score is None else span.text_score for span in order]
-        attrs["text_scores"] = np.array(in_text, dtype="float32")
-    doc.spans[spans_key] = SpanGroup(doc, name=spans_key, spans=spans, attrs=attrs)
-
-    free = [span for span in deduplicate(scored) if span.score >= threshold]
+    candidates = [span for span in deduplicate(scored) if span.score >= threshold]
     blocked: list[Span] = []
-    known = doc.to_array([ENT_TYPE, ENT_IOB])
-    if np.count_nonzero(known):
-        is_ent, is_blocked = known[:, 0] != 0, known[:, 1] == BLOCKED
+    existing = doc.to_array([ENT_TYPE, ENT_IOB])
+    if np.count_nonzero(existing):
+        is_ent, is_blocked = existing[:, 0] != 0, existing[:, 1] == BLOCKED
         taken = set(np.flatnonzero(is_ent | is_blocked).tolist())
         blocked = [doc[i : i + 1] for i in np.flatnonzero(is_blocked & ~is_ent).tolist()]
-        free = [span for span in free if taken.isdisjoint(range(span.start, span.end))]
-    ents = [span_of(one) for one in resolve_overlaps(free)]
+        candidates = [span for span in candidates if taken.isdisjoint(range(span.start, span.end))]
+    ents = [_to_span(doc, span) for span in resolve_overlaps(candidates)]
     doc.set_ents([*doc.ents, *ents], blocked=blocked, default="outside")
+
+
+def _span_group(doc: Doc, scored: Sequence[ScoredSpan], key: str) -> SpanGroup:
+    attrs = {"scores": np.array([span.score for span in scored], dtype="float32")}
+    if any(span.text_score is not None for span in scored):
+        text_scores = [math.nan if span.text_score is None else span.text_score for span in scored]
+        attrs["text_scores"] = np.array(text_scores, dtype="float32")
+    return SpanGroup(doc, name=key, spans=[_to_span(doc, span) for span in scored], attrs=attrs)
+
+
+def _to_span(doc: Doc, span: ScoredSpan) -> Span:
+    return Span(doc, span.start, span.end, label=span.label)

@@ -1,20 +1,18 @@
-"""The pipeline component: docs in, annotations out."""
+"""The pipeline component `padellm_ner`."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import srsly
-from spacy import util
 from spacy.language import Language
 from spacy.tokens import Doc
-from spacy.training import Example, validate_get_examples
+from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
-from thinc.api import Model
+from thinc.api import Model, Optimizer
 from thinc.types import Floats1d
 
 from ..documents.alignment import Alignment, align
@@ -24,16 +22,15 @@ from ..documents.spans import ScoredSpan
 from ..documents.windows import Windows
 from ..prompts.prompt import Prompt
 from ..prompts.tree import PromptTree
-from ..tokenization.arrays import Ints
 from ..training.annotated_labels import labels_of
-from ..training.gold_trees import Training
+from ..training.trainer import GoldBatch, Trainer
 from .annotations import annotate
+from .causal_lm_pipe import CausalLMPipe
 from .deduplicate import Deduplicate
-from .diagnostics import Diagnostics
+from .diagnostics import Diagnostics, quote_texts
 from .labels import check_labels
-from .learner import Learner
-from .reading import read
 from .scorer import ner_score
+from .segments import decode_documents
 from .settings import check_settings
 
 if TYPE_CHECKING:
@@ -42,8 +39,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+LABEL_EXAMPLES = 10_000  # that `initialize` reads to find the labels
 
-class PadellmNER(Learner):
+
+class PadellmNER(CausalLMPipe):
     """Named-entity recognition by parallel decoding of a causal LM (arXiv 2402.04838).
 
     DOCS: https://spacy.io/api/pipe
@@ -73,10 +72,10 @@ class PadellmNER(Learner):
         vocab (Vocab): The shared vocabulary.
         model (thinc.api.Model): The causal LM, see `build_causal_lm`.
         name (str): The component's name in its pipeline.
-        labels (Sequence[str]): The labels to ask for; may come later, from `initialize` or
+        labels (Sequence[str]): The labels in the prompts; may come later, from `initialize` or
             `add_label`.
         prompt (Prompt): The words of the prompts.
-        decoder (Decoder): Says counts and mentions.
+        decoder (Decoder): Generates counts and mentions.
         deduplicate (Callable[[Sequence[ScoredSpan]], list[ScoredSpan]]): The rule for spans found
             under several labels.
         spans_key (str): Key of doc.spans for all scored spans.
@@ -85,21 +84,23 @@ class PadellmNER(Learner):
             "drop".
         update_tokens (int | None): Most tokens of one training pass; a larger batch is split and
             its gradients added up. None chooses by device.
-        get_spans (Callable[[list[Doc]], list[list[Span]]]): The parts of documents that are read on
-            their own, as spacy-transformers' span getters give them.
-        window_tokens (int | None): Most model tokens of such a part: a longer one is read in
+        get_spans (Callable[[list[Doc]], list[list[Span]]]): The parts of documents that are decoded
+            on their own, as spacy-transformers' span getters give them.
+        window_tokens (int | None): Most model tokens of such a part: a longer one is divided into
             windows. None for as many as the model has room for.
         window_overlap (int): Model tokens that two of these windows share, about.
         scorer (Callable | None): The scoring method.
         RAISES (ValueError): A label, threshold or mode of the wrong kind.
         """
-        check_settings(
-            spans_key=spans_key,
-            threshold=threshold,
-            alignment_mode=alignment_mode,
-            update_tokens=update_tokens,
-            deduplicate=deduplicate,
-        )
+        settings = {
+            "labels": labels,
+            "spans_key": spans_key,
+            "threshold": threshold,
+            "alignment_mode": alignment_mode,
+            "update_tokens": update_tokens,
+            "label_definitions": prompt.label_definitions,
+        }
+        self.cfg = check_settings(settings, deduplicate)
         self.vocab = vocab
         self.model = model
         self.name = name
@@ -109,33 +110,156 @@ class PadellmNER(Learner):
         self.windows = Windows(get_spans, window_tokens, window_overlap)
         self.scorer = scorer
         self._diagnostics = Diagnostics(logger, name)
-        self._training = Training()
-        self.cfg: dict[str, Any] = {
-            "labels": check_labels(labels),
-            "spans_key": spans_key,
-            "threshold": threshold,
-            "alignment_mode": alignment_mode,
-            "update_tokens": update_tokens,
-            "label_definitions": prompt.label_definitions,
-        }
+        self._trainer = Trainer(name)
 
-    @property
-    def label_data(self) -> list[str]:
-        """RETURNS (list[str]): The labels, for `spacy init labels`."""
-        return list(self.cfg["labels"])
+    def predict(self, docs: Iterable[Doc]) -> list[list[ScoredSpan]]:
+        """Find the mentions of documents, without modifying them.
 
-    def add_label(self, label: str) -> int:
-        """Add a label; the model can be asked for any, but knows only what it was trained on.
-
-        label (str): The label.
-        RETURNS (int): 0 if the label was there, otherwise 1.
-        RAISES (ValueError): A label that is not a string, is blank, or looks like another one.
+        docs (Iterable[Doc]): The documents.
+        RETURNS (list[list[ScoredSpan]]): For each document every span found, with its
+            probability; overlaps and spans under several labels included.
+        RAISES (ValueError): No labels; a model without room for a window.
         """
-        check_labels([label])
-        if label in self.cfg["labels"]:
-            return 0
-        self.cfg["labels"] = check_labels([*self.cfg["labels"], label])
-        return 1
+        docs = list(docs)
+        predictions = self.decode(docs)
+        return [
+            self.align(doc, prediction).spans
+            for doc, prediction in zip(docs, predictions, strict=True)
+        ]
+
+    def decode(self, docs: Iterable[Doc]) -> list[Prediction]:
+        """Generate counts and mentions, which are not yet aligned with the text.
+
+        docs (Iterable[Doc]): The documents.
+        RETURNS (list[Prediction]): One prediction per document, in input order.
+        RAISES (ValueError): No labels; a model without room for a window.
+        """
+        docs = list(docs)
+        if not docs:
+            return []
+        self._require_labels()
+        runner, builder = self.shim.runner(), self.tree_builder()
+        max_tokens = self.decoder.max_text_tokens(builder, self.labels)
+        divided = self.windows.divide(docs, builder.codec, max_tokens)
+        return decode_documents(self.decoder, runner, builder, self.labels, docs, divided)
+
+    def align(self, doc: Doc, prediction: Prediction) -> Alignment:
+        """Align the mentions of a document with its text.
+
+        doc (Doc): The document.
+        prediction (Prediction): What `decode` returned for it.
+        RETURNS (Alignment): Its spans, and the mentions without a span, with the reasons.
+        """
+        ignore_case = self.shim.load().codec.ignores_case
+        mode = self.cfg["alignment_mode"]
+        if prediction.parts:
+            alignment = align_windows(doc, prediction, mode=mode, ignore_case=ignore_case)
+        else:
+            alignment = align(doc, prediction.mentions, mode=mode, ignore_case=ignore_case)
+        self._diagnostics.log(doc, prediction, alignment, self.decoder)
+        return alignment
+
+    def set_annotations(self, docs: Iterable[Doc], scores: Iterable[list[ScoredSpan]]) -> None:
+        """Write spans onto documents: all to doc.spans, those without overlaps to doc.ents.
+
+        docs (Iterable[Doc]): The documents.
+        scores (Iterable[list[ScoredSpan]]): What `predict` returned.
+        """
+        threshold = float(self.cfg["threshold"])
+        for doc, spans in zip(docs, scores, strict=True):
+            annotate(doc, spans, self.deduplicate, self.cfg["spans_key"], threshold)
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Learn from gold entities.
+
+        examples (Iterable[Example]): A batch of examples.
+        drop (float): Not used: dropout is the adapter's own (`lora_dropout`).
+        sgd (thinc.api.Optimizer | None): The optimizer.
+        losses (dict[str, float] | None): Losses so far, by component.
+        RETURNS (dict[str, float]): The losses, with this batch's mean negative log-likelihood of
+            a target token added.
+        RAISES (ValueError): A loss or a gradient that is not finite, before any weight changed.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, "PadellmNER.update")
+        self._require_labels()
+        batch = self._trainer.gold_batch(
+            examples, self.labels, self.tree_builder(), self.decoder, self.windows
+        )
+        losses[self.name] += self._add_gradients(batch)
+        if sgd not in (None, False):
+            self.finish_update(sgd)
+        return losses
+
+    def _add_gradients(self, batch: GoldBatch) -> float:
+        """RETURNS (float): The loss of a batch, whose passes have added up their gradients."""
+        try:
+            device_type = self.shim.load().device.type
+            passes = self._trainer.micro_batches(self.cfg["update_tokens"], device_type)
+            queue, loss = passes.queue(batch.sizes), 0.0
+            for indices in queue:
+                try:
+                    loss += self._run_pass(batch, indices)
+                except Exception as error:
+                    passes.retry_smaller(queue, indices, error)
+        except Exception:
+            self.shim.drop_gradients()  # of the passes and updates before
+            self._trainer.take_texts()
+            raise
+        self._trainer.add_texts(batch.texts)
+        return loss
+
+    def _run_pass(self, batch: GoldBatch, indices: Sequence[int]) -> float:
+        """RETURNS (float): The share of some trees in the loss of their batch."""
+        nll, backprop = self.model.begin_update([batch.trees[i] for i in indices])
+        examples = [batch.examples[i] for i in indices]
+        loss, gradient = self.get_loss(examples, nll, batch.n_targets)
+        backprop(gradient)
+        return loss
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Take one step with the gradients of all updates since the last one.
+
+        sgd (thinc.api.Optimizer): The optimizer.
+        RAISES (ValueError): A gradient that is not finite, before any weight changed.
+        """
+        from ..model.optimizer import GradientError
+
+        texts = self._trainer.take_texts()
+        try:
+            self.model.finish_update(sgd)
+        except GradientError as error:
+            raise GradientError(f"{error} The step's documents: {quote_texts(texts)}") from error
+
+    def get_loss(
+        self, examples: Iterable[Example], scores: Floats1d, n_targets: int | None = None
+    ) -> tuple[float, Floats1d]:
+        """Mean negative log-likelihood of a target token, and its gradient.
+
+        examples (Iterable[Example]): The examples, for the message of an error.
+        scores (Floats1d): Negative log-likelihood of each target [targets].
+        n_targets (int | None): Targets of the whole batch where scores are a part of it.
+        RETURNS (tuple[float, Floats1d]): The loss, and its gradient [targets].
+        RAISES (ValueError): A loss that is not finite.
+        """
+        total = max(1, n_targets or len(scores))
+        loss = float(scores.sum(keepdims=False)) / total
+        if not math.isfinite(loss):
+            texts = quote_texts([eg.reference.text for eg in examples])
+            raise ValueError(
+                f"The loss is {loss}, so nothing was learnt from this batch. Lower the learning "
+                f"rate. Its documents: {texts}"
+            )
+        return loss, scores * 0 + 1 / total
 
     def initialize(
         self,
@@ -144,7 +268,7 @@ class PadellmNER(Learner):
         nlp: Language | None = None,
         labels: list[str] | None = None,
     ) -> None:
-        """Load the weights, and find the labels where none are given.
+        """Load the weights, and collect the labels where none are given.
 
         get_examples (Callable[[], Iterable[Example]]): Gold-standard examples.
         nlp (Language | None): The pipeline.
@@ -157,139 +281,7 @@ class PadellmNER(Learner):
         if labels is not None:
             self.cfg["labels"] = check_labels(labels)
         elif not self.labels:
-            found = labels_of(eg.reference for eg in islice(get_examples(), 10_000))
-            self.cfg["labels"] = check_labels(found)
+            references = (eg.reference for eg in islice(get_examples(), LABEL_EXAMPLES))
+            self.cfg["labels"] = check_labels(labels_of(references))
         self._require_labels()
         self.model.initialize()
-
-    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """Apply the component to a stream of documents.
-
-        A document that fails does not take its batch with it: the batch is tried again document
-        by document, and the error handler gets those that fail alone.
-
-        stream (Iterable[Doc]): A stream of documents.
-        batch_size (int): The number of documents to buffer.
-        YIELDS (Doc): Processed documents in order.
-        """
-        for docs in util.minibatch(stream, size=batch_size):
-            try:
-                predictions = self.predict(docs)
-            except Exception as error:
-                logger.warning(
-                    "%s: a batch of %d documents failed and is tried again one by one: %s",
-                    self.name,
-                    len(docs),
-                    error,
-                )
-                for doc in docs:
-                    done = self(doc)
-                    if done is not None:
-                        yield done
-                continue
-            for doc, spans in zip(docs, predictions, strict=True):
-                try:
-                    self.set_annotations([doc], [spans])
-                except Exception as error:
-                    self.get_error_handler()(self.name, self, [doc], error)
-                    continue
-                yield doc
-
-    def predict(self, docs: Iterable[Doc]) -> list[list[ScoredSpan]]:
-        """Find the mentions of documents, without modifying them.
-
-        docs (Iterable[Doc]): The documents.
-        RETURNS (list[list[ScoredSpan]]): For each document every span found, with its
-            probability; overlaps and spans under several labels included.
-        RAISES (ValueError): No labels; a model without room for a window.
-        """
-        docs = list(docs)
-        said = self.decode(docs)
-        return [self.align(doc, one).spans for doc, one in zip(docs, said, strict=True)]
-
-    def decode(self, docs: Iterable[Doc]) -> list[Prediction]:
-        """Let the model say counts and mentions; nothing is looked up in the text yet.
-
-        docs (Iterable[Doc]): The documents.
-        RETURNS (list[Prediction]): What was said of each.
-        RAISES (ValueError): No labels; a model without room for a window.
-        """
-        docs = list(docs)
-        if not docs:
-            return []
-        self._require_labels()
-        runner, builder = self.shim.runner(), self._builder()
-
-        def say(
-            texts: list[str], tokens: list[Ints], ids: list[list[int] | None]
-        ) -> list[Prediction]:
-            return self.decoder(runner, builder, texts, self.labels, tokens, ids)
-
-        return read(docs, self._divide(docs, builder), say)
-
-    def align(self, doc: Doc, prediction: Prediction) -> Alignment:
-        """Find what was said of a document in its text.
-
-        doc (Doc): The document.
-        prediction (Prediction): What `decode` gave for it.
-        RETURNS (Alignment): Its spans, and the mentions that have no place, with the reasons.
-        """
-        ignore_case = self.shim.load().codec.ignores_case
-        mode = self.cfg["alignment_mode"]
-        if prediction.parts:
-            alignment = align_windows(doc, prediction, mode=mode, ignore_case=ignore_case)
-        else:
-            alignment = align(doc, prediction.mentions, mode=mode, ignore_case=ignore_case)
-        self._diagnostics(doc, prediction, alignment, self.decoder)
-        return alignment
-
-    def set_annotations(self, docs: Iterable[Doc], scores: Iterable[list[ScoredSpan]]) -> None:
-        """Write spans onto documents: all to doc.spans, the ones that stand to doc.ents.
-
-        docs (Iterable[Doc]): The documents.
-        scores (Iterable[list[ScoredSpan]]): What `predict` found.
-        """
-        for doc, spans in zip(docs, scores, strict=True):
-            annotate(
-                doc, spans, self.deduplicate, self.cfg["spans_key"], float(self.cfg["threshold"])
-            )
-
-    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Serialize the component to a folder: "model" in it is a folder too.
-
-        path (str | Path): The folder.
-        exclude (Iterable[str]): Names of fields to leave out.
-        """
-        serialize = {
-            "cfg": lambda place: srsly.write_json(place, self.cfg),
-            "vocab": lambda place: self.vocab.to_disk(place, exclude=exclude),
-            "model": self.shim.to_disk,
-        }
-        util.to_disk(path, serialize, exclude)
-
-    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> PadellmNER:
-        """Load the component from what `to_disk` wrote; the base loads on first need.
-
-        path (str | Path): The folder.
-        exclude (Iterable[str]): Names of fields to leave out.
-        RETURNS (PadellmNER): This component.
-        RAISES (ValueError): Settings or a model that are damaged.
-        """
-        deserialize: dict[str, Callable[[Path], Any]] = {
-            "cfg": self._read_cfg,
-            "vocab": lambda place: self.vocab.from_disk(place, exclude=exclude),
-            "model": self.shim.from_disk,
-        }
-        util.from_disk(path, deserialize, exclude)
-        return self
-
-    def _read_cfg(self, path: Path) -> None:
-        try:
-            cfg = {**self.cfg, **srsly.read_json(path)}
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{path} is no JSON object: {error}. Save it again.") from error
-        check_labels(cfg["labels"])
-        names = ("spans_key", "threshold", "alignment_mode", "update_tokens")
-        settings = {name: cfg[name] for name in names}
-        check_settings(**settings, deduplicate=self.deduplicate)
-        self.cfg.update(cfg)

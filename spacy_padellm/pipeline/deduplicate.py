@@ -1,4 +1,4 @@
-"""Rules for mentions that several labels claim, and for spans that overlap."""
+"""Rules for spans found under several labels, and for spans that overlap."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
@@ -6,7 +6,7 @@ from operator import attrgetter
 
 from ..documents.spans import ScoredSpan
 
-# Takes the scored spans of one Doc, returns those to keep in reading order.
+# A rule: takes the scored spans of one Doc, returns those to keep, in reading order.
 Deduplicate = Callable[[Sequence[ScoredSpan]], list[ScoredSpan]]
 
 
@@ -21,26 +21,26 @@ def make_deduplicate_by_text() -> Deduplicate:
 
 
 def make_keep_all() -> Deduplicate:
-    """RETURNS (Deduplicate): `keep_all`, which leaves every label its spans."""
+    """RETURNS (Deduplicate): `keep_all`, which removes no label's spans."""
     return keep_all
 
 
 def deduplicate_by_span(spans: Sequence[ScoredSpan]) -> list[ScoredSpan]:
-    """Keep one label for each token span: the one of the highest score. Two entities of one
-    spelling at two places of the text may so differ in label.
+    """Keep one label for each token span: the label with the highest score. Entities of the same
+    spelling at different positions may so differ in label.
 
-    spans (Sequence[ScoredSpan]): The spans of one Doc. Of equal scores the first one wins.
+    spans (Sequence[ScoredSpan]): The spans of one Doc. Of equal scores the first is kept.
     RETURNS (list[ScoredSpan]): The kept spans in reading order.
     """
     return in_reading_order(_best(spans, lambda span: (span.start, span.end)))
 
 
 def deduplicate_by_text(spans: Sequence[ScoredSpan]) -> list[ScoredSpan]:
-    """Keep one label for each mention string of the Doc: the one that gave it the highest score at
-    any place. All spans of that string under other labels go, wherever they are. This is how the
-    paper removes duplicate mentions (arXiv 2402.04838).
+    """Keep one label for each mention string of the Doc: the label that gives it the highest score
+    anywhere. All other spans of that string are removed. This is how the paper removes duplicate
+    mentions (arXiv 2402.04838).
 
-    spans (Sequence[ScoredSpan]): The spans of one Doc. Of equal scores the first one wins.
+    spans (Sequence[ScoredSpan]): The spans of one Doc. Of equal scores the first is kept.
     RETURNS (list[ScoredSpan]): The kept spans in reading order.
     """
     labels = {span.text: span.label for span in _best(spans, lambda span: span.text)}
@@ -48,7 +48,7 @@ def deduplicate_by_text(spans: Sequence[ScoredSpan]) -> list[ScoredSpan]:
 
 
 def keep_all(spans: Sequence[ScoredSpan]) -> list[ScoredSpan]:
-    """Keep each label's spans. One label's repeats of a token span are still one span, of the
+    """Keep each label's spans, where a label has a token span several times only that of the
     highest score.
 
     spans (Sequence[ScoredSpan]): The spans of one Doc.
@@ -58,13 +58,13 @@ def keep_all(spans: Sequence[ScoredSpan]) -> list[ScoredSpan]:
 
 
 def resolve_overlaps(spans: Sequence[ScoredSpan]) -> list[ScoredSpan]:
-    """Keep spans of which no two share a token, as `doc.ents` asks: the highest score first, then
-    the longest, then the earliest, then the first one given.
+    """Select spans of which no two share a token, as `doc.ents` requires: the highest score first,
+    then the longest, then the earliest, then the first in input order.
 
     spans (Sequence[ScoredSpan]): The spans of one Doc.
     RETURNS (list[ScoredSpan]): The kept spans in reading order.
     """
-    if all(one.end <= other.start for one, other in pairwise(spans)):
+    if all(span.end <= following.start for span, following in pairwise(spans)):
         return list(spans)
     taken = bytearray(max((span.end for span in spans), default=0))
     kept = []
@@ -76,7 +76,7 @@ def resolve_overlaps(spans: Sequence[ScoredSpan]) -> list[ScoredSpan]:
 
 
 def in_reading_order(spans: Iterable[ScoredSpan]) -> list[ScoredSpan]:
-    """RETURNS (list[ScoredSpan]): The spans by start, shorter before longer; others as given."""
+    """RETURNS (list[ScoredSpan]): The spans by start, then end; equal ones in input order."""
     return sorted(spans, key=attrgetter("start", "end"))
 
 

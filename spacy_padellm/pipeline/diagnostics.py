@@ -1,8 +1,9 @@
-"""What a user is told of what was said: bounds that were met, mentions that have no place."""
+"""Log messages about predictions: bounds that were reached, mentions without a span."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,13 @@ if TYPE_CHECKING:
     from ..decoding.decoder import Decoder
     from ..documents.prediction import Prediction
 
+MAX_QUOTED = 20  # documents that the message of an error names
+
 
 class Diagnostics:
-    """Warns of each kind of bound once; further cases are logged as debug.
+    """Logs each kind of bound once as a warning, further cases as debug.
 
-    logger (logging.Logger): Where to.
+    logger (logging.Logger): The logger.
     name (str): The component's name.
     """
 
@@ -27,15 +30,13 @@ class Diagnostics:
         self._name = name
         self._warned: set[str] = set()
 
-    def __call__(
-        self, doc: Doc, prediction: Prediction, alignment: Alignment, decoder: Decoder
-    ) -> None:
-        """Tell of a document.
+    def log(self, doc: Doc, prediction: Prediction, alignment: Alignment, decoder: Decoder) -> None:
+        """Log the bounds that a document reached, and its mentions without a span.
 
         doc (Doc): The document.
-        prediction (Prediction): What was said of it.
-        alignment (Alignment): Where that is.
-        decoder (Decoder): Its bounds.
+        prediction (Prediction): Its counts and mentions.
+        alignment (Alignment): The mentions after alignment.
+        decoder (Decoder): Has the bounds.
         """
         for mention, reason in alignment.unaligned:
             self._logger.debug(
@@ -48,20 +49,30 @@ class Diagnostics:
                     "out.",
                     *(mention.label, mention.text[:60], decoder.max_mention_tokens),
                 )
-        parts = [said for _, said in prediction.parts]
-        counts = chain.from_iterable(one.counts for one in (prediction, *parts))
+        windows = [window_prediction for _, window_prediction in prediction.parts]
+        counts = chain.from_iterable(part.counts for part in (prediction, *windows))
         bounded = [count for count in counts if count.bounded]
-        text = doc.text[:60] if bounded else ""  # of a book not for each
+        text = doc.text[:60] if bounded else ""  # of a long document once, not per count
         for count in bounded:
             self._warn(
-                "%s: the model says %d or more mentions of %r in %r…; no more than the "
+                "%s: the model counts %d or more mentions of %r in %r…; no more than the "
                 "decoder's max_count of %d are decoded.",
                 *(count.number, count.label, text, decoder.max_count),
             )
 
     def _warn(self, message: str, *arguments: Any) -> None:
-        known = message in self._warned
-        more = "" if known else " Further cases are logged as debug."
-        level = logging.DEBUG if known else logging.WARNING
+        is_known = message in self._warned
+        more = "" if is_known else " Further cases are logged as debug."
+        level = logging.DEBUG if is_known else logging.WARNING
         self._logger.log(level, message + more, self._name, *arguments)
         self._warned.add(message)
+
+
+def quote_texts(texts: Sequence[str]) -> str:
+    """Quote the beginnings of documents, for the message of an error.
+
+    texts (Sequence[str]): The texts.
+    RETURNS (str): The first MAX_QUOTED, and how many more there are.
+    """
+    quoted = "; ".join(repr(text[:60]) for text in texts[:MAX_QUOTED])
+    return f"{quoted}; and {len(texts) - MAX_QUOTED} more" if len(texts) > MAX_QUOTED else quoted

@@ -1,4 +1,4 @@
-"""Which labels a component accepts."""
+"""Check the labels of a component."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 def check_labels(labels: Any) -> list[str]:
     """Check labels as a user gives them.
 
-    labels (Any): Should be a sequence of strings that are not blank and don't look the same.
+    labels (Any): Should be a list of strings that are not blank and don't look the same.
     RETURNS (list[str]): The labels.
     RAISES (ValueError): Anything else, naming the value.
     """
@@ -24,7 +24,7 @@ def check_labels(labels: Any) -> list[str]:
         if "${" in label or any("\ud800" <= char <= "\udfff" for char in label):
             raise ValueError(
                 f"The label {label!r} can't be kept in a config: it holds ${{ or a lone surrogate. "
-                "Use another name; label_definitions can say what the model reads for it."
+                "Use another name; label_definitions can give the model other words for it."
             )
     doubles = sorted({label for label in labels if labels.count(label) > 1})
     if doubles:
@@ -35,6 +35,6 @@ def check_labels(labels: Any) -> list[str]:
     if confused := [group for group in alike.values() if len(group) > 1]:
         raise ValueError(
             "Labels that differ in spaces around them or in Unicode composition alone look the "
-            f"same: {confused}. Keep one of each; case does tell labels apart."
+            f"same: {confused}. Keep one of each; labels may differ in case alone."
         )
     return list(labels)

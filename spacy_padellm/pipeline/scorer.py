@@ -24,15 +24,15 @@ def ner_score(examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
     `ents_p`, `ents_r`, `ents_f` and `ents_per_type` are those of spaCy's `ner` and count spans.
     `padellm_p`, `padellm_r`, `padellm_f` and `padellm_per_type` count, for each document, the set
     of pairs of label and mention string: `padellm_f` is the micro-F of the paper (arXiv
-    2402.04838). A string that a document holds several times counts once for a label, and it does
-    not matter at which place it was found.
+    2402.04838). A string that occurs several times in a document counts once per label, whichever
+    occurrence was found.
 
     Both leave out documents whose entities are not annotated, and predictions that touch a token
-    whose annotation is missing; the paper's leaves out labels that a document does not answer for
-    (`labels.answers_for`) too.
+    whose annotation is missing; the paper's also leaves out labels that a document was not
+    annotated for (`annotated_labels.answers_for`).
 
     examples (Iterable[Example]): Predicted and reference documents.
-    kwargs (Any): The component's settings, all of which spaCy hands to a scorer; none is used.
+    kwargs (Any): The component's settings, which spaCy passes to every scorer; unused here.
     RETURNS (dict[str, Any]): The scores, in [0, 1]; None where there was nothing to count.
     """
     examples = list(examples)
@@ -68,13 +68,12 @@ def _texts_by_label(ents: Iterable[Span]) -> dict[str, set[str]]:
 
 
 def in_reference(example: Example, span: Span) -> Span | None:
-    """The place of a predicted span in the gold document, as spaCy's scorer finds it.
+    """Map a predicted span onto the gold document, as spaCy's scorer does.
 
     example (Example): Predicted and reference document.
     span (Span): A span of the predicted document.
-    RETURNS (Span | None): The same tokens of the reference, with the span's label. None where the
-        reference can't tell right from wrong: it does not answer for the label
-        (`labels.answers_for`), or a token's annotation is missing.
+    RETURNS (Span | None): The same tokens of the reference, with the span's label. None where
+        annotation is missing: of the label (`annotated_labels.answers_for`), or of a token.
     """
     reference = example.reference
     if not answers_for(reference, span.label_):
@@ -82,5 +81,5 @@ def in_reference(example: Example, span: Span) -> Span | None:
     tokens = example.alignment.x2y[span.start : span.end]
     if not len(tokens):
         return None
-    place = Span(reference, int(tokens[0]), int(tokens[-1]) + 1, label=span.label_)
-    return place if all(token.ent_iob for token in place) else None
+    mapped = Span(reference, int(tokens[0]), int(tokens[-1]) + 1, label=span.label_)
+    return mapped if all(token.ent_iob for token in mapped) else None

@@ -1,4 +1,4 @@
-"""The labels that gold documents have, and those that they were annotated for."""
+"""The labels of gold documents, and the labels that they were annotated for."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ ANNOTATED_LABELS = "padellm_annotated_labels"
 
 
 def answers_for(doc: Doc, label: str) -> bool:
-    """Whether a gold document says anything of a label.
+    """Whether a gold document was annotated for a label.
 
-    A corpus put together from several sets may have documents in which some labels were never
-    annotated; their absence there says nothing. `doc.user_data["padellm_annotated_labels"]`, a
-    list of labels, names those that were; without it a document answers for all.
+    In a corpus put together from several sets, documents may lack the annotation of some labels.
+    `doc.user_data["padellm_annotated_labels"]` lists the labels that a document was annotated for;
+    without it, these are all labels.
 
     doc (Doc): A document with gold entities.
     label (str): A label.
-    RETURNS (bool): True if its absence means that there is none.
+    RETURNS (bool): True if a document without such entities has no mention of the label.
     """
     annotated = doc.user_data.get(ANNOTATED_LABELS)
     return annotated is None or label in annotated

@@ -1,19 +1,19 @@
-"""Checkpoints that are whole: spaCy's training saves to a folder beside, then puts it in place.
+"""Atomic checkpoints: spaCy's training saves to a folder beside, which then replaces the old one.
 
 `Language.to_disk` writes file by file, so a process killed inside it leaves half of the new
-checkpoint over half of the old one. With this callback a checkpoint X is written to `X.tmp`, waits
-until that is on the disk, and then takes the place of X:
+checkpoint over half of the old one. With this callback a checkpoint X is written to `X.tmp`,
+flushed to the disk, and then replaces X:
 
-- no X yet: one rename, which the operating system does whole or not at all;
+- no X yet: one rename, which is atomic;
 - Linux: X and `X.tmp` are exchanged in one step (renameat2 with RENAME_EXCHANGE), so X is whole at
-  every moment, and what is then in `X.tmp` is removed;
-- elsewhere, or where the file system knows no exchange: X is moved to `X.old`, then `X.tmp` to X.
-  Killed between these two renames, X is not there and both others are whole. `recover` puts `X.old`
-  back; the next save does so first.
+  every moment; the old checkpoint, then `X.tmp`, is removed;
+- elsewhere, or where the file system does not support the exchange: X is moved to `X.old`, then
+  `X.tmp` to X. If the process is killed between these two renames, X is absent and both others are
+  whole. `recover` moves `X.old` back, and the next save starts with that.
 
-Whatever lies in `X.tmp` after a kill is nobody's: the next save removes it.
+An `X.tmp` that a killed process left is removed by the next save.
 
-Where training stops by an error, such as a loss that is not a number, model-last stays the
+Where training stops by an error, such as a loss that is not a number, model-last remains the
 checkpoint that was evaluated last.
 """
 
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 RENAME_EXCHANGE = 2  # linux/fs.h
 AT_FDCWD = -100  # fcntl.h: paths are relative to the working directory
-# A kernel or a file system that cannot exchange.
+# Errors of a kernel or a file system without the exchange.
 NO_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM}
 
 
@@ -47,8 +47,7 @@ def make_whole_checkpoints() -> Callable[[Language], Language]:
     """Registered as `spacy-padellm.whole_checkpoints.v1` in spaCy's `callbacks` registry, for
     `[training.before_to_disk]`.
 
-    RETURNS (Callable[[Language], Language]): Takes the pipeline that is about to be saved, and lets
-        its `to_disk` write whole checkpoints from then on.
+    RETURNS (Callable[[Language], Language]): `save_whole_checkpoints`.
 
     DOCS: https://spacy.io/api/data-formats#config-training
     """
@@ -56,10 +55,10 @@ def make_whole_checkpoints() -> Callable[[Language], Language]:
 
 
 def save_whole_checkpoints(nlp: Language) -> Language:
-    """Let a pipeline's `to_disk` put a whole folder in place, or leave what was there: where the
-    save fails, and where training stops by an error.
+    """Replace a pipeline's `to_disk` by one that writes atomic checkpoints. Where the save fails,
+    or training stops by an error, the earlier checkpoint is kept.
 
-    nlp (Language): The pipeline; the same one may be given again.
+    nlp (Language): The pipeline; may have been passed before.
     RETURNS (Language): The pipeline.
     """
     if not isinstance(vars(nlp).get("to_disk"), partial):
@@ -75,18 +74,18 @@ def _write_or_keep(
     *,
     exclude: Iterable[str] = (),
 ) -> None:
-    """Write a checkpoint, but keep the last one of a training that stops by an error.
+    """Write a checkpoint, but keep model-last where training stops by an error.
 
-    spaCy then saves model-last once more, in a `finally`: weights that nobody has evaluated, and
-    that may be what made the loss not a number.
+    spaCy then saves model-last once more, in a `finally`: weights that were not evaluated, and that
+    may have made the loss not a number.
     """
-    place = Path(path)
+    folder = Path(path)
     error = sys.exc_info()[1]
-    stopped = error is not outer and isinstance(error, Exception)  # Ctrl+C is no fault
-    if stopped and place.name == DIR_MODEL_LAST and place.exists():
-        logger.warning("%s is kept as it was saved after its evaluation.", place)
+    stopped = error is not outer and isinstance(error, Exception)  # Ctrl+C is none
+    if stopped and folder.name == DIR_MODEL_LAST and folder.exists():
+        logger.warning("%s is kept as it was saved after its evaluation.", folder)
     else:
-        write_checkpoint(to_disk, place, exclude=exclude)
+        write_checkpoint(to_disk, folder, exclude=exclude)
 
 
 def write_checkpoint(
@@ -95,73 +94,74 @@ def write_checkpoint(
     """Save a pipeline so that the folder is whole at any moment.
 
     to_disk (Callable[..., None]): `Language.to_disk` of the pipeline.
-    path (str | Path): The folder; replaced by the new one, with all that is in it.
+    path (str | Path): The folder; replaced as a whole.
     exclude (Iterable[str]): Names of components or fields to leave out.
-    RAISES (OSError): A disk that is full or can't be written. What lay at the path is as it was,
-        and what was half written is removed.
+    RAISES (OSError): A disk that is full or can't be written. The folder is unchanged, and the
+        incomplete new one is removed.
     """
-    place = Path(path).resolve()  # a link keeps pointing where it points
-    new = place.with_name(f"{place.name}.tmp")
+    folder = Path(path).resolve()  # a link stays a link
+    new = folder.with_name(f"{folder.name}.tmp")
     try:
-        recover(place)
+        recover(folder)
         _remove(new)
         to_disk(new, exclude=exclude)
         _flush_all(new)
     except BaseException as error:
         shutil.rmtree(new, ignore_errors=True)
         if isinstance(error, OSError | SafetensorError):
-            kept = f"The checkpoint that was there before is whole: {place}."
+            kept = f"The checkpoint that was there before is whole: {folder}."
             raise OSError(
                 getattr(error, "errno", None) or errno.EIO,
                 f"The checkpoint was not saved ({error}), and what was half written of it was "
-                f"removed. {kept if place.exists() else 'There is no earlier one.'} The disk must "
+                f"removed. {kept if folder.exists() else 'There is no earlier one.'} The disk must "
                 "have room for two checkpoints while one is written, and for model-best",
-                str(place),
+                str(folder),
             ) from error
         raise
-    _put(new, place)
-    flush(place.parent)
-    # The new one is in place: what is left of the old one is removed now or by the next save.
+    _replace(new, folder)
+    flush(folder.parent)
+    # After an exchange this is the old checkpoint. If it can't be removed, the next save does so.
     shutil.rmtree(new, ignore_errors=True)
 
 
 def recover(path: str | Path) -> bool:
-    """Put a checkpoint back that was moved aside when the process was killed.
+    """Restore a checkpoint from `X.old`, where a process was killed between two renames.
 
     path (str | Path): The checkpoint's folder.
-    RETURNS (bool): Whether there was one to put back.
+    RETURNS (bool): Whether a checkpoint was restored.
     """
-    place = Path(path)
-    old = _old(place)
-    if place.exists():
+    folder = Path(path)
+    old = _old(folder)
+    if folder.exists():
         _remove(old)  # killed after both renames
         return False
     if not old.exists():
         return False
-    os.rename(old, place)
+    os.rename(old, folder)
     return True
 
 
-def _put(new: Path, place: Path) -> None:
-    if not place.exists():
-        os.rename(new, place)
-    elif not _exchange(new, place):
-        os.rename(place, _old(place))
-        os.rename(new, place)
-        shutil.rmtree(_old(place), ignore_errors=True)
+def _replace(new: Path, folder: Path) -> None:
+    if not folder.exists():
+        os.rename(new, folder)
+    elif not _exchange(new, folder):
+        os.rename(folder, _old(folder))
+        os.rename(new, folder)
+        shutil.rmtree(_old(folder), ignore_errors=True)
 
 
-def _exchange(one: Path, other: Path) -> bool:
-    """RETURNS (bool): Whether two paths were exchanged in one step; False where that is unknown."""
+def _exchange(new: Path, folder: Path) -> bool:
+    """RETURNS (bool): Whether two paths were exchanged in one step; False where that is not
+    supported."""
     renameat2 = _renameat2()
     if renameat2 is None:
         return False
-    if renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0:
+    if renameat2(AT_FDCWD, os.fsencode(new), AT_FDCWD, os.fsencode(folder), RENAME_EXCHANGE) == 0:
         return True
-    number = ctypes.get_errno()
-    if number in NO_EXCHANGE:
+    code = ctypes.get_errno()
+    if code in NO_EXCHANGE:
         return False
-    raise OSError(number, os.strerror(number), str(one), None, str(other))
+    raise OSError(code, os.strerror(code), str(new), None, str(folder))
 
 
 @cache
@@ -180,8 +180,8 @@ def _renameat2() -> Callable[..., int] | None:
     return function
 
 
-def _old(place: Path) -> Path:
-    return place.with_name(f"{place.name}.old")
+def _old(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.old")
 
 
 def _remove(folder: Path) -> None:
@@ -190,7 +190,7 @@ def _remove(folder: Path) -> None:
 
 
 def _flush_all(folder: Path) -> None:
-    for place, _, names in os.walk(folder):
+    for parent, _, names in os.walk(folder):
         for name in names:
-            flush(Path(place, name))
-        flush(Path(place))
+            flush(Path(parent, name))
+        flush(Path(parent))

@@ -1,4 +1,4 @@
-"""Gold documents into gold answers."""
+"""Gold documents and the gold answers that training takes from them."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from .annotated_labels import answers_for
 
 
 def gold_of(doc: Doc, labels: Sequence[str]) -> Gold:
-    """The answers that a gold document gives, for the labels it answers for (`answers_for`).
+    """The gold answers of a document, for the labels that it was annotated for (`answers_for`).
 
     doc (Doc): A document with gold entities.
     labels (Sequence[str]): The component's labels.
     RETURNS (Gold): Its answers.
     """
-    asked = tuple(label for label in labels if answers_for(doc, label))
-    spans = sorted((ent.start_char, ent.end_char, ent.label_) for ent in doc.ents)
-    known = tuple(span for span in spans if span[2] in asked)
-    return Gold(doc.text, asked, known, len(asked) == len(labels))
+    annotated = tuple(label for label in labels if answers_for(doc, label))
+    ents = sorted((ent.start_char, ent.end_char, ent.label_) for ent in doc.ents)
+    spans = tuple(span for span in ents if span[2] in annotated)
+    return Gold(doc.text, annotated, spans, len(annotated) == len(labels))
 
 
 def is_usable(doc: Doc, labels: Sequence[str]) -> bool:
     """Whether a model can be trained on a gold document.
 
     doc (Doc): A document with gold entities.
-    labels (Sequence[str]): The labels to ask for.
+    labels (Sequence[str]): The component's labels.
     RETURNS (bool): False if it has tokens without entity annotation (a count over a part of the
-        document would be wrong), if its text is blank, or if it answers for none of the labels.
+        document would be wrong), if its text is blank, or if it was annotated for none of the
+        labels.
     """
     return (
         doc.has_annotation("ENT_IOB", require_complete=True)

@@ -1,88 +1,64 @@
-"""What a component keeps from update to update."""
+"""A cache of gold trees, which every epoch needs again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..documents.gold import Gold
 from ..prompts.tree import PromptTree
-from .micro_batches import MicroBatches
 
 if TYPE_CHECKING:
+    from ..decoding.decoder import Decoder
     from ..prompts.tree_builder import TreeBuilder
 
-    Writer = Callable[[TreeBuilder, Sequence[Gold]], list[PromptTree]]
-
-CPU_TOKENS = 4096
-GPU_TOKENS = 32768
-KEPT_TOKENS = 4_000_000  # of gold trees, about 50 bytes each
+MAX_CACHED_TOKENS = 4_000_000  # about 50 bytes each
 
 
-class Training:
-    """Trees of gold documents, which each epoch asks for again, the size of passes, and the texts
-    whose gradients wait for a step.
+class GoldTreeCache:
+    """Builds the trees of gold documents and keeps them, up to a number of tokens.
 
-    Copies and pickles start anew: nothing of it is state that a pipeline needs.
+    builder (TreeBuilder): Builds the trees.
+    max_tokens (int): Most tokens of the trees that are kept.
     """
 
-    def __init__(self) -> None:
-        self._passes: MicroBatches | None = None
-        self._builder: TreeBuilder | None = None
+    def __init__(self, builder: TreeBuilder, max_tokens: int = MAX_CACHED_TOKENS) -> None:
+        self.builder = builder
+        self._free_tokens = max_tokens
         self._trees: dict[Gold, list[PromptTree]] = {}
-        self._room = KEPT_TOKENS
-        self._texts: list[str] = []
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (Training, ())
+    def missing(self, golds: Sequence[Gold]) -> dict[Gold, int]:
+        """Select the documents whose trees must be built.
 
-    def passes(self, budget: int | None, device_type: str) -> MicroBatches:
-        """RETURNS (MicroBatches): Of this budget in tokens, or less where memory ran out."""
-        if self._passes is None:
-            default = CPU_TOKENS if device_type == "cpu" else GPU_TOKENS
-            self._passes = MicroBatches(budget or default)
-        return self._passes
+        golds (Sequence[Gold]): The answers of a batch of documents.
+        RETURNS (dict[Gold, int]): Those without trees in the cache, with their indices.
+        """
+        return {gold: i for i, gold in enumerate(golds) if gold not in self._trees}
 
     def trees(
         self,
-        builder: TreeBuilder,
-        write: Writer,
+        decoder: Decoder,
         golds: Sequence[Gold],
-        divide: Callable[[list[int]], list[list[Gold]]],
+        window_golds: Mapping[Gold, Sequence[Gold]],
     ) -> list[list[PromptTree]]:
-        """Gold trees, each written once.
+        """The trees of a batch of documents; those that the cache lacks are built.
 
-        builder (TreeBuilder): Writes the prompts.
-        write (Writer): The form of the prompts: the paper's, or a decoder's own.
-        golds (Sequence[Gold]): The documents.
-        divide (Callable[[list[int]], list[list[Gold]]]): Gives the golds of the windows of
-            documents, by their numbers.
-        RETURNS (list[list[PromptTree]]): For each document one tree a window.
+        decoder (Decoder): Its `gold_trees` gives the form of the prompts.
+        golds (Sequence[Gold]): The answers of the documents.
+        window_golds (Mapping[Gold, Sequence[Gold]]): For each that is `missing`, the answers of its
+            windows.
+        RETURNS (list[list[PromptTree]]): For each document, one tree per window.
         RAISES (ValueError): A text that is longer than the model's window.
         """
-        if builder is not self._builder:
-            self._builder, self._trees, self._room = builder, {}, KEPT_TOKENS
-        new = {gold: i for i, gold in enumerate(golds) if gold not in self._trees}
-        divided = dict(zip(new, divide(list(new.values())), strict=True)) if new else {}
-        windows = list(dict.fromkeys(chain.from_iterable(divided.values())))
-        written = dict(zip(windows, write(builder, windows), strict=True))
-        found = {gold: [written[one] for one in parts] for gold, parts in divided.items()}
-        for gold, trees in found.items():
-            size = sum(map(len, trees))
-            if size <= self._room:
-                self._room -= size
+        windows = list(dict.fromkeys(chain.from_iterable(window_golds.values())))
+        tree_of = dict(zip(windows, decoder.gold_trees(self.builder, windows), strict=True))
+        built = {
+            gold: [tree_of[window] for window in parts] for gold, parts in window_golds.items()
+        }
+        for gold, trees in built.items():
+            n_tokens = sum(map(len, trees))
+            if n_tokens <= self._free_tokens:
+                self._free_tokens -= n_tokens
                 self._trees[gold] = trees
-        return [found[gold] if gold in found else self._trees[gold] for gold in golds]
-
-    def keep_texts(self, texts: Sequence[str]) -> None:
-        """Note the documents of an update.
-
-        texts (Sequence[str]): Their texts.
-        """
-        self._texts += texts
-
-    def take_texts(self) -> list[str]:
-        """RETURNS (list[str]): Those noted since the last call."""
-        texts, self._texts = self._texts, []
-        return texts
+        return [built[gold] if gold in built else self._trees[gold] for gold in golds]

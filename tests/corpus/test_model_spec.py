@@ -25,7 +25,7 @@ def test_saved_pipeline(taught):
 
 
 def test_builder_is_the_components_own_without_a_bound(tiny_base):
-    real = ner_of(blank_pipeline(tiny_base))._builder()
+    real = ner_of(blank_pipeline(tiny_base)).tree_builder()
     unloaded = without_weights(ner_of(blank_pipeline(tiny_base)))
     assert unloaded.window == real.max_positions == WINDOW
     text, labels = "Ada met Bo.", ["person"]

@@ -287,7 +287,7 @@ def check_scores(nlp):
         ]
         assert all(math.isnan(count.logprob) for count in prediction.counts)
         prompt = plain_prompt(tokenizer, kind, text, ner.labels)
-        (answer,) = answers(kind, model, ner._builder(), [text], ner.labels)
+        (answer,) = answers(kind, model, ner.tree_builder(), [text], ner.labels)
         with torch.inference_mode():
             logits = model.network(input_ids=torch.tensor([prompt + answer.ids])).logits[0]
         rows = logits[len(prompt) - 1 : -1].log_softmax(-1)

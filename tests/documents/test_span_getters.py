@@ -135,7 +135,7 @@ def test_getters_of_spacy_transformers(tiny_base, name):
     own = reader(tiny_base, get_spans={**getter, "@span_getters": f"spacy-padellm.{name}.v1"})
     own.add_pipe("sentencizer", first=True)
     own(BOOK[:400])
-    assert ner_of(own).decoder.asked == ner_of(nlp).decoder.asked
+    assert ner_of(own).decoder.decoded == ner_of(nlp).decoder.decoded
 
 
 IN_REGISTRY = "spacy.registry.has('span_getters', 'spacy-padellm.doc_spans.v1')"

@@ -12,7 +12,7 @@ from support.pipelines import (
     gold_examples,
     ner_of,
 )
-from support.windowed import BOOK, names_in, reader
+from support.windowed import BOOK, gold_windows_of, names_in, reader
 
 from spacy_padellm.documents.gold import Gold
 from spacy_padellm.documents.windows import Window, Windows, window_golds
@@ -28,7 +28,7 @@ def test_count_answers_of_windows(tiny_base):
     text = "Bo met Ada Byron. " * 6
     gold = [(at, to, label) for at, to, label in names_in(text)]
     metrics = evaluate(nlp, ner_of(nlp), [example(nlp, text, gold)]).metrics
-    windows = len(ner_of(nlp).decoder.asked[0])
+    windows = len(ner_of(nlp).decoder.decoded[0])
     assert windows == 3
     assert metrics["data"]["windows"] == windows
     assert metrics["counts"]["n_prompts"] == windows * len(LABELS)
@@ -76,8 +76,8 @@ def test_sequences_are_labels_and_mentions_of_each_window(tiny):
     ner.windows = Windows(tokens=40, overlap=16)
     text = "Bo met Ada Byron and so on to Rome " * 8
     eg = example(tiny, text, names_in(text))
-    builder = ner._builder()
-    (windows,) = ner.gold_windows([eg], builder)
+    builder = ner.tree_builder()
+    (windows,) = gold_windows_of(ner, [eg])
     golds = window_golds(gold_of(eg.reference, LABELS), windows)
     trees = gold_trees([eg], LABELS, builder, windows=windows)
     assert len(trees) == len(windows) > 5
@@ -104,7 +104,7 @@ def test_long_gold_documents_are_learnt_as_their_windows(tiny_base):
         ner = ner_of(nlp)
         examples = [example(nlp, text, names_in(text))]
         if not whole:
-            (windows,) = ner.gold_windows(examples, ner._builder())
+            (windows,) = gold_windows_of(ner, examples)
             pieces = [text[start:end] for start, end in windows]
             examples = [example(nlp, piece, names_in(piece)) for piece in pieces]
         losses.append(nlp.update(examples, sgd=False)["padellm_ner"])
@@ -136,10 +136,10 @@ def test_sentences_of_the_predicted_document_are_the_windows_of_the_gold_one(tin
     eg = example(nlp, " ".join(TEXTS), [])
     ner = ner_of(nlp)
     with pytest.raises(ValueError, match="annotating_components"):
-        ner.gold_windows([eg], ner._builder())
+        gold_windows_of(ner, [eg])
     nlp.add_pipe("sentencizer", first=True)
     eg.predicted = nlp.get_pipe("sentencizer")(eg.predicted)
-    (windows,) = ner.gold_windows([eg], ner._builder())
+    (windows,) = gold_windows_of(ner, [eg])
     assert [eg.reference.text[start:end] for start, end in windows] == TEXTS
 
 

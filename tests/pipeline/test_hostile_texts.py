@@ -1,4 +1,4 @@
-"""No text changes what is found in another, makes a decoder say what it does not hold, or stops a
+"""No text changes what is found in another, yields mentions that it does not hold, or stops a
 stream: neither instructions, nor control pieces, nor odd characters, nor size."""
 
 import logging
@@ -150,33 +150,33 @@ def test_100_000_empty_documents(tiny):
 
 
 def warnings_of(nlp, toy_codec, monkeypatch, caplog, number, mentions, **options):
-    """What is logged of three documents, where the model says a script of the label "person"."""
+    """What is logged of three documents, where the model's answers for "person" are scripted."""
     text = "Bo likes Oslo."
     ner = ner_of(nlp)
     ner.cfg["labels"] = ["person"]
     ner.decoder = make_tree_decoder(**options)
     model = ScriptedModel(toy_codec, {text: {"person": (number, mentions)}})
-    monkeypatch.setattr(ner.shim, "for_decoding", lambda: model)
+    monkeypatch.setattr(ner.shim, "runner", lambda: Runner(model))
     with caplog.at_level(logging.WARNING, logger="spacy_padellm"):
         docs = [nlp(text) for _ in range(3)]
     return docs, [record.getMessage() for record in caplog.records]
 
 
 def test_a_count_of_10_000(tiny, toy_codec, monkeypatch, caplog):
-    docs, said = warnings_of(
+    docs, warnings = warnings_of(
         tiny, toy_codec, monkeypatch, caplog, "10000", ["Bo", "Oslo"], max_count=2
     )
-    assert len(said) == 1
-    assert "10 or more mentions of 'person' in 'Bo likes Oslo.'" in said[0]
-    assert "max_count of 2" in said[0]
+    assert len(warnings) == 1
+    assert "10 or more mentions of 'person' in 'Bo likes Oslo.'" in warnings[0]
+    assert "max_count of 2" in warnings[0]
     assert all(len(doc.spans["padellm_ner"]) <= 2 for doc in docs)
 
 
 def test_a_mention_that_never_ends(tiny, toy_codec, monkeypatch, caplog):
     options = {"max_mention_tokens": 9, "constrained": False}
-    docs, said = warnings_of(tiny, toy_codec, monkeypatch, caplog, "1", ["Bo…"], **options)
-    assert len(said) == 1
-    assert "has not ended within the decoder's max_mention_tokens of 9" in said[0]
+    docs, warnings = warnings_of(tiny, toy_codec, monkeypatch, caplog, "1", ["Bo…"], **options)
+    assert len(warnings) == 1
+    assert "has not ended within the decoder's max_mention_tokens of 9" in warnings[0]
     assert all(len(doc.spans["padellm_ner"]) == 0 for doc in docs)
 
 

@@ -1,12 +1,8 @@
 import pytest
-from spacy.tokens import Doc, Span
-from spacy.training import Example
-from spacy.vocab import Vocab
 from support.pipelines import LABELS, blank_pipeline, gold_examples, ner_of
 
 from spacy_padellm.documents.prediction import Prediction
 from spacy_padellm.pipeline.labels import check_labels
-from spacy_padellm.training.annotated_labels import ANNOTATED_LABELS, answers_for, labels_of
 
 pytest_plugins = ["support.pipeline_fixtures"]
 
@@ -43,23 +39,23 @@ def test_add_label(tiny):
 
 
 def test_added_label_reaches_the_prompts(tiny):
-    asked = []
+    prompted = []
 
     class Decoder:
         max_mention_tokens = 64
 
         def __call__(self, model, builder, texts, labels, tokens, ids=None):
-            asked.append(labels)
+            prompted.append(labels)
             return [Prediction()]
 
-        def most_text_tokens(self, builder, labels):
+        def max_text_tokens(self, builder, labels):
             return None
 
     ner = ner_of(tiny)
     ner.decoder = Decoder()
     ner.add_label("time")
     assert ner.predict([tiny.make_doc("Bo")]) == [[]]
-    assert asked == [("person", "place", "time")]
+    assert prompted == [("person", "place", "time")]
 
 
 def test_labels_of_the_config_are_not_shared(tiny_base):
@@ -113,29 +109,3 @@ def test_labels_that_are_no_list(labels):
 def test_bad_label_in_the_config_stops_add_pipe(tiny_base):
     with pytest.raises(ValueError, match="not blank, not ' '"):
         blank_pipeline(tiny_base, labels=["person", " "])
-
-
-def annotated(*labels, answers=None):
-    doc = Doc(Vocab(), ["a"] * max(1, len(labels)))
-    doc.set_ents([Span(doc, i, i + 1, label=label) for i, label in enumerate(labels)])
-    if answers is not None:
-        doc.user_data[ANNOTATED_LABELS] = answers
-    return doc
-
-
-def test_labels_of_documents():
-    docs = [annotated("b", "a"), annotated(), annotated("b", answers=["b", "z"])]
-    assert labels_of(docs) == ["a", "b", "z"]
-
-
-def test_a_document_answers_for_the_labels_it_was_annotated_with():
-    assert answers_for(annotated("a"), "b")
-    assert answers_for(annotated("a", answers=["a", "b"]), "b")
-    assert not answers_for(annotated("a", answers=["a"]), "b")
-
-
-def test_annotated_labels_travel_with_examples(tiny_base):
-    nlp = blank_pipeline(tiny_base, labels=[])
-    doc = annotated("a", answers=["a", "c"])
-    nlp.initialize(lambda: [Example(Doc(doc.vocab, ["a"]), doc)])
-    assert ner_of(nlp).labels == ("a", "c")

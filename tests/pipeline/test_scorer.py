@@ -5,8 +5,12 @@ import spacy
 from spacy.scorer import Scorer, get_ner_prf
 from spacy.tokens import Doc, Span
 from spacy.training import Example
+from support.pipelines import LABELS, TEXTS, blank_pipeline, gold_examples, script
 
 from spacy_padellm.pipeline.scorer import make_ner_scorer, ner_score
+from spacy_padellm.training.annotated_labels import ANNOTATED_LABELS
+
+pytest_plugins = ["support.pipeline_fixtures"]
 
 VOCAB = spacy.blank("en").vocab
 STRING_KEYS = ["padellm_p", "padellm_r", "padellm_f", "padellm_per_type"]
@@ -170,3 +174,33 @@ def test_in_a_pipeline():
     assert scores["ents_r"] == pytest.approx(2 / 3)
     assert scores["padellm_r"] == pytest.approx(1 / 2)
     assert Scorer(nlp).score([])["padellm_f"] is None
+
+
+def test_evaluation_fills_the_meta(taught):
+    scores = taught.evaluate(gold_examples(taught))
+    for key in ("ents_p", "ents_r", "ents_f", "padellm_p", "padellm_r", "padellm_f"):
+        assert scores[key] == pytest.approx(1.0)
+    for key in ("ents_per_type", "padellm_per_type"):
+        assert sorted(scores[key]) == LABELS
+    # what `spacy train` copies into meta.json
+    weights = taught.get_pipe_meta("padellm_ner").default_score_weights
+    assert set(weights) <= set(scores)
+    assert {key for key, weight in weights.items() if weight is None} == {
+        "ents_per_type",
+        "padellm_per_type",
+    }
+
+
+def test_scorer_may_be_left_out(tiny_base):
+    nlp = script(blank_pipeline(tiny_base, scorer=None), {})
+    assert "padellm_f" not in nlp.evaluate(gold_examples(nlp))
+
+
+def test_labels_that_a_document_does_not_answer_for_are_not_scored(taught):
+    doc = taught.make_doc(TEXTS[2])
+    doc.set_ents([doc.char_span(0, 2, label="person")])
+    scores = taught.evaluate([Example(taught.make_doc(TEXTS[2]), doc)])
+    assert scores["padellm_p"] == pytest.approx(0.5)
+    doc.user_data[ANNOTATED_LABELS] = ["person"]
+    scores = taught.evaluate([Example(taught.make_doc(TEXTS[2]), doc)])
+    assert scores["padellm_p"] == pytest.approx(1.0)

@@ -67,8 +67,8 @@ def test_an_error_in_one_thread_is_its_own(taught, monkeypatch):
 
     texts = [fails if i % 3 == 0 else TEXTS[0] for i in range(24)]
     with ThreadPoolExecutor(N_THREADS) as pool:
-        said = list(pool.map(work, texts))
-    assert said == [True if i % 3 == 0 else found(taught(TEXTS[0])) for i in range(24)]
+        results = list(pool.map(work, texts))
+    assert results == [True if i % 3 == 0 else found(taught(TEXTS[0])) for i in range(24)]
 
 
 FORKED = """
@@ -76,7 +76,7 @@ import json, sys
 import spacy, torch
 
 folder, texts = json.load(sys.stdin)
-torch.set_num_threads(2)  # forked with two threads, and not told of it, a child would hang
+torch.set_num_threads(2)  # a child that is forked from two threads may hang
 nlp = spacy.load(folder)
 nlp(texts[0])
 docs = list(nlp.pipe(texts, n_process=2, batch_size=3))

@@ -134,7 +134,7 @@ class ScriptedDecoder:
     def __call__(self, model, builder, texts, labels, tokens=None, ids=None):
         return [self.say(self.script.get(text, []), labels) for text in texts]
 
-    def most_text_tokens(self, builder, labels):
+    def max_text_tokens(self, builder, labels):
         return None
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Documents to be read in windows, and decoders that remember what they were given."""
+"""Documents to be decoded in windows, and decoders that remember what they were given."""
 
 import spacy
 from spacy.tokens import Doc
@@ -8,6 +8,8 @@ from support.pipelines import (
     blank_pipeline,
     ner_of,
 )
+
+from spacy_padellm.training.gold_windows import gold_windows
 
 NLP = spacy.blank("en")
 BOOK = " ".join(TEXTS * 60)
@@ -25,13 +27,13 @@ class WordDecoder(ScriptedDecoder):
         super().__init__({})
         self.names = names
         self.most = most
-        self.asked = []
+        self.decoded = []
 
-    def most_text_tokens(self, builder, labels):
+    def max_text_tokens(self, builder, labels):
         return self.most
 
     def __call__(self, model, builder, texts, labels, tokens=None, ids=None):
-        self.asked.append(texts)
+        self.decoded.append(texts)
         for text, bounds, known in zip(texts, tokens, ids):
             assert known is None or known == builder.codec.encode(text)
             for start, end in bounds.tolist():
@@ -56,6 +58,13 @@ def names_in(text):
             spans.append((at, at + len(name), label))
             at = text.find(name, at + 1)
     return sorted(spans)
+
+
+def gold_windows_of(ner, examples):
+    """The windows of gold documents that the component trains on."""
+    builder = ner.tree_builder()
+    max_tokens = ner.decoder.max_text_tokens(builder, ner.labels)
+    return gold_windows(examples, ner.windows, builder.codec, max_tokens)
 
 
 def reader(base, **config):

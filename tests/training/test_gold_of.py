@@ -15,19 +15,19 @@ LABELS = ("person", "place")
 
 @pytest.fixture
 def builder(tiny):
-    return ner_of(tiny)._builder()
+    return ner_of(tiny).tree_builder()
 
 
 def answers(tree, codec):
-    """What each branch must say, as text, by (label, mention path)."""
-    said = {}
+    """The answer in each branch, as text, by (label, mention path)."""
+    answers_by_branch = {}
     for label, mention in tree.branches():
         own = (tree.label == label) & (tree.mention == mention)
         targets = tree.target[own]
-        said[tree.labels[label - 1], mention] = codec.tokenizer.decode(
+        answers_by_branch[tree.labels[label - 1], mention] = codec.tokenizer.decode(
             targets[targets != NO_TARGET]
         )
-    return said
+    return answers_by_branch
 
 
 def test_counts_and_mentions_of_all_labels(tiny, builder):

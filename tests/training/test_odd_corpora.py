@@ -38,7 +38,8 @@ def test_empty_dev_set(tiny_base, tmp_path):
 
 def test_no_spans_at_all(tiny_base, tmp_path):
     docs = docs_of([(text, []) for text in TEXTS])
-    with pytest.raises(ValueError, match=r"no labels, so there is nothing to ask for\. Give them"):
+    message = r"no labels, so there is nothing to prompt for\. Give them"
+    with pytest.raises(ValueError, match=message):
         run(recipe("en_lora", tiny_base, tmp_path, docs), tmp_path)
     srsly.write_json(tmp_path / "labels.json", LABELS)  # that there is nothing can be learnt
     nlp, printed = run(recipe("en_lora", tiny_base, tmp_path, docs), tmp_path)
@@ -84,7 +85,7 @@ def test_document_longer_than_the_window(tiny_base, tmp_path, part):
 
 
 def test_overlapping_gold(tiny_base, tmp_path):
-    """All of it is in doc.spans, and said so; what is learnt is doc.ents, the longest of each."""
+    """All of it is in doc.spans, which is logged; trained on is doc.ents, the longest of each."""
     text = "Bank of Rome met Bo."
     record = {
         "text": text,

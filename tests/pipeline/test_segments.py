@@ -1,4 +1,4 @@
-"""The component reads long documents in windows."""
+"""Long documents are decoded in windows."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ def test_entities_at_the_seams_are_found_once(tiny_base, filler):
     text = "".join(f"{'a ' * i}Ada Byron{' b' * (7 - i % 7)} {filler}" for i in range(40))
     nlp = reader(tiny_base)
     doc = nlp(text)
-    assert len(ner_of(nlp).decoder.asked[0]) > 40
+    assert len(ner_of(nlp).decoder.decoded[0]) > 40
     assert found(doc) == names_in(text)
     assert [span[:3] for span in scored(doc)] == names_in(text)
 
@@ -36,22 +36,22 @@ def test_a_book_between_short_documents_changes_nothing(tiny_base):
     nlp = reader(tiny_base)
     docs = list(nlp.pipe(texts))
     assert [found(doc) for doc in docs] == [names_in(text) for text in texts]
-    asked = ner_of(nlp).decoder.asked
+    decoded = ner_of(nlp).decoder.decoded
     for doc in docs:
-        ner_of(nlp).decoder.asked = []
+        ner_of(nlp).decoder.decoded = []
         assert same_annotation([nlp(doc.text)], [doc])
-        assert set(ner_of(nlp).decoder.asked[0]) <= set(asked[0])
+        assert set(ner_of(nlp).decoder.decoded[0]) <= set(decoded[0])
 
 
 def test_books_are_handed_on_in_parts(tiny_base, monkeypatch):
-    from spacy_padellm.pipeline import reading
+    from spacy_padellm.pipeline import segments
 
-    monkeypatch.setattr(reading, "MOST_CHARACTERS", 300)
+    monkeypatch.setattr(segments, "MAX_CHARACTERS", 300)
     nlp = reader(tiny_base)
     doc = nlp(BOOK)
-    asked = ner_of(nlp).decoder.asked
-    assert len(asked) > len(BOOK) // 300
-    assert all(sum(map(len, texts)) <= 300 for texts in asked)
+    decoded = ner_of(nlp).decoder.decoded
+    assert len(decoded) > len(BOOK) // 300
+    assert all(sum(map(len, texts)) <= 300 for texts in decoded)
     assert found(doc) == names_in(BOOK)
 
 
@@ -59,10 +59,10 @@ def test_nothing_is_truncated_before_the_model(tiny_base):
     text = "".join(chr(0x4E00 + i) for i in range(2000))
     nlp = reader(tiny_base)
     nlp(text)
-    asked = [piece for texts in ner_of(nlp).decoder.asked for piece in texts]
-    assert set(text) <= set("".join(asked))
-    codec = ner_of(nlp)._builder().codec
-    assert max(len(codec.encode(piece)) for piece in asked) <= 40
+    decoded = [piece for texts in ner_of(nlp).decoder.decoded for piece in texts]
+    assert set(text) <= set("".join(decoded))
+    codec = ner_of(nlp).tree_builder().codec
+    assert max(len(codec.encode(piece)) for piece in decoded) <= 40
 
 
 def test_documents_longer_than_the_models_positions_are_read(taught):
@@ -83,11 +83,11 @@ def test_every_decoder_has_room_for_its_windows(tiny_base, decoder):
     )
     ner = ner_of(nlp)
     doc = nlp.make_doc(BOOK[:300])
-    (said,) = ner.decode([doc])
-    windows = [window for window, _ in said.parts]
+    (prediction,) = ner.decode([doc])
+    windows = [window for window, _ in prediction.parts]
     assert windows[-1].end == len(doc.text.rstrip())
-    builder = ner._builder()
-    room = ner.decoder.most_text_tokens(builder, LABELS)
+    builder = ner.tree_builder()
+    room = ner.decoder.max_text_tokens(builder, LABELS)
     sizes = [len(builder.codec.encode(doc.text[start:end])) for start, end in windows]
     assert len(sizes) > 1
     assert room / 2 < max(sizes) <= room < WINDOW
@@ -104,8 +104,8 @@ def test_one_long_token_is_read_in_bounded_pieces(tiny_base):
     nlp = reader(tiny_base)
     doc = doc_of(["x" * 5000 + "Bo" + "y" * 5000, "Bo"])
     doc = nlp(doc)
-    asked = [piece for texts in ner_of(nlp).decoder.asked for piece in texts]
-    assert max(map(len, asked)) <= 40
+    decoded = [piece for texts in ner_of(nlp).decoder.decoded for piece in texts]
+    assert max(map(len, decoded)) <= 40
     # a name inside of the token is widened to all of it, as in a short document
     assert found(doc)[-1][:2] == (10003, 10005)
 
@@ -119,8 +119,8 @@ def test_a_real_decoder_reads_windows_without_a_whole_token(tiny):
 
 
 def test_thousands_of_entities_take_linear_time(tiny_base):
-    """Ten times the text takes no more than some twenty times as long. Each window says more than
-    the decoder's bound, which is logged."""
+    """Ten times the text takes no more than some twenty times as long. The counts of each window
+    are above the decoder's bound, which is logged."""
     import time
 
     class Boundless(WordDecoder):
@@ -158,7 +158,9 @@ def test_a_long_text_of_sentences_gives_what_they_give(shipped, sample_texts):
         for at, to, label in found(doc)
     }
     doc = shipped.make_doc(" ".join(texts))
-    (windows,), _ = ner_of(shipped).windows.divide([doc], ner_of(shipped)._builder().codec, None)
+    (windows,), _ = ner_of(shipped).windows.divide(
+        [doc], ner_of(shipped).tree_builder().codec, None
+    )
     assert len(windows) > 2
     both = expected & set(found(shipped(doc)))
     assert len(both) > 0.8 * len(expected) > 5
