@@ -26,6 +26,7 @@ from support.scripted_model import ScriptedModel
 from spacy_padellm.decoding.lattice import ConstraintText, build_lattices
 from spacy_padellm.decoding.tree_decoder import make_tree_decoder
 from spacy_padellm.documents.occurrences import DocText, token_bounds
+from spacy_padellm.engine.runner import Runner
 from spacy_padellm.pipeline.labels import check_labels
 from spacy_padellm.tokenization.token_bytes import TokenBytes
 
