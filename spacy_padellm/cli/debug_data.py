@@ -59,7 +59,8 @@ def debug_data_cli(
 def _diagnose(config_path: Path, overrides: dict, component: str | None, limit: int) -> "Diagnosis":
     from spacy import util
 
-    from ..corpus.diagnosis import diagnose, find_component, read_training
+    from ..corpus.diagnosis import diagnose, read_training
+    from ..pipeline.loading import find_component
 
     with show_validation_error(config_path):
         config = util.load_config(config_path, overrides=overrides, interpolate=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +9,11 @@ import typer
 from wasabi import msg
 
 from ..evaluation.report.numbers import percent
+from .inputs import load_inputs
 from .options import BATCH_SIZE, CODE, COMPONENT, GPU_ID
 
 if TYPE_CHECKING:
-    from spacy.language import Language
-    from spacy.training import Example
-
     from ..evaluation.evaluation import Evaluation
-    from ..pipeline.component import PadellmNER
 
 
 def evaluate_cli(
@@ -88,67 +83,9 @@ def run(
     from ..evaluation.evaluation import evaluate
     from ..weights.progress import progress_bar
 
-    nlp, ner, examples = load(pipeline, data, gpu_id, component)
+    nlp, ner, examples = load_inputs(pipeline, data, gpu_id, component)
     with progress_bar(len(examples), "docs", "Evaluating", progress=True) as bar:
         return evaluate(nlp, ner, examples, batch_size=batch_size, progress=bar.update)
-
-
-def load(
-    pipeline: str | Path, data: Path, gpu_id: int = -1, component: str | None = None
-) -> tuple[Language, PadellmNER, list[Example]]:
-    """Load a pipeline and gold documents; arguments and errors are those of `run`.
-
-    RETURNS (tuple[Language, PadellmNER, list[Example]]): The pipeline, its component, and the
-        documents.
-    """
-    from spacy.util import load_model
-    from thinc.api import require_gpu
-    from thinc.compat import has_cupy
-
-    from ..evaluation.evaluation import find_component
-
-    if not data.exists():
-        raise FileNotFoundError(f"There is no {data}. Give a .spacy file or a folder of them.")
-    if gpu_id >= 0 and has_cupy:
-        require_gpu(gpu_id)
-    nlp = load_model(pipeline)
-    ner = find_component(nlp, component)
-    if gpu_id >= 0:  # without CuPy too, and whatever device the config names
-        ner.shim.settings = replace(ner.shim.settings, device=f"cuda:{gpu_id}")
-    return nlp, ner, read_examples(data, nlp)
-
-
-def read_examples(data: Path, nlp: Language) -> list[Example]:
-    """Read gold documents as spaCy's corpus reader does.
-
-    data (Path): A .spacy file or a folder of them.
-    nlp (Language): Makes the documents to predict.
-    RETURNS (list[Example]): One a document that has tokens, at least one.
-    RAISES (ValueError): No documents, a file that is none of spaCy's, or a text that the
-        pipeline's tokenizer does not take.
-    """
-    from spacy.tokens import DocBin
-    from spacy.training import Corpus
-    from spacy.training.corpus import walk_corpus
-
-    convert = "`python -m spacy padellm convert` makes such files."
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", r"\[W090\]")  # no file found: said below
-            files = [DocBin().from_disk(path) for path in walk_corpus(data, ".spacy")]
-        docs = [doc for file in files for doc in file.get_docs(nlp.vocab)]
-    except OSError:
-        raise
-    except Exception as error:  # zlib's, msgpack's and spaCy's own, by what is damaged
-        raise ValueError(
-            f"{data} can't be read as spaCy's binary format (.spacy): {error}. {convert}"
-        ) from error
-    examples = list(Corpus(data).make_examples(nlp, docs))
-    if not examples:
-        raise ValueError(f"{data} holds no documents in .spacy files to evaluate on. {convert}")
-    if len(examples) < len(docs):
-        msg.warn(f"Documents without any token, left out: {len(docs) - len(examples)}")
-    return examples
 
 
 def print_metrics(metrics: dict[str, Any]) -> None:

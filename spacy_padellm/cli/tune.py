@@ -10,7 +10,7 @@ import typer
 from wasabi import msg
 
 from ..evaluation.report.numbers import percent
-from .evaluate import load
+from .inputs import load_inputs
 from .options import BATCH_SIZE, CODE, COMPONENT, GPU_ID
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def tune_cli(
         from ..evaluation.tuning import SLACKS, THRESHOLDS, apply, best, tune
         from ..weights.progress import progress_bar
 
-        nlp, ner, examples = load(pipeline, data, gpu_id, component)
+        nlp, ner, examples = load_inputs(pipeline, data, gpu_id, component)
         total = len(examples) * len(SLACKS)
         with progress_bar(total, "docs", "Tuning", progress=True) as bar:
             trials = tune(nlp, ner, examples, SLACKS, THRESHOLDS, batch_size, bar.update)

@@ -117,26 +117,6 @@ class Diagnosis:
         }
 
 
-def find_component(nlp: Language, name: str | None) -> PadellmNER:
-    """The component to be trained.
-
-    nlp (Language): The pipeline.
-    name (str | None): The component's name; None where there is only one.
-    RETURNS (PadellmNER): The component.
-    RAISES (ValueError): No such component, or several.
-    """
-    components = {key: pipe for key, pipe in nlp.pipeline if isinstance(pipe, PadellmNER)}
-    if name is not None and name in components:
-        return components[name]
-    if name is None and len(components) == 1:
-        return next(iter(components.values()))
-    names = ", ".join(components) or "none"
-    wanted = f"no padellm_ner component {name!r}" if name else "not one padellm_ner component"
-    raise ValueError(
-        f"The pipeline {nlp.pipe_names} has {wanted} (it has: {names}). Name one with --component."
-    )
-
-
 def read_training(config: Config, name: str) -> Training:
     """Resolve what a config says of training.
 

@@ -12,7 +12,7 @@ from support.pipelines import GOLD, example
 from typer.testing import CliRunner
 
 from spacy_padellm.cli import app
-from spacy_padellm.cli.evaluate import read_examples
+from spacy_padellm.corpus.examples import read_examples
 from spacy_padellm.training.annotated_labels import ANNOTATED_LABELS
 
 pytest_plugins = ["support.pipeline_fixtures"]
@@ -102,7 +102,7 @@ def test_one_of_two_components_is_named(taught_folder, gold, tmp_path):
     nlp = spacy.load(taught_folder)
     nlp.add_pipe("padellm_ner", name="second", source=spacy.load(taught_folder))
     nlp.to_disk(tmp_path / "two")
-    assert refused("Name the one to evaluate", tmp_path / "two", gold)
+    assert refused("Give the name of one (--component)", tmp_path / "two", gold)
     metrics = tmp_path / "metrics.json"
     code, output = run(
         *("evaluate", tmp_path / "two", gold, "--component", "second", "--output", metrics)

@@ -6,7 +6,8 @@ from support.pipelines import GOLD, example, ner_of
 from typer.testing import CliRunner
 
 from spacy_padellm.cli import app
-from spacy_padellm.cli.evaluate import load, run
+from spacy_padellm.cli.evaluate import run
+from spacy_padellm.cli.inputs import load_inputs
 from spacy_padellm.evaluation.tuning import Trial, best, tune
 
 pytest_plugins = ["support.pipeline_fixtures"]
@@ -35,7 +36,7 @@ def test_the_best_and_of_equal_ones_the_first():
 
 
 def test_trials_are_what_the_pipeline_comes_to(taught_folder, gold):
-    nlp, ner, examples = load(taught_folder, gold)
+    nlp, ner, examples = load_inputs(taught_folder, gold)
     decoded = []
     trials = tune(nlp, ner, examples, [None, 0.2], [0.0, 0.5, 0.999999], progress=decoded.append)
     assert [(one.count_slack, one.threshold) for one in trials] == [
@@ -51,7 +52,7 @@ def test_trials_are_what_the_pipeline_comes_to(taught_folder, gold):
 
 
 def test_components_before_it_are_run(taught_folder, gold):
-    nlp, ner, examples = load(taught_folder, gold)
+    nlp, ner, examples = load_inputs(taught_folder, gold)
     nlp.add_pipe("sentencizer", first=True)
     tune(nlp, ner, examples, [None], [0.0])
     assert all(example.predicted.has_annotation("SENT_START") for example in examples)
