@@ -1,4 +1,4 @@
-"""What `evaluate` and `tune` read: a pipeline and gold documents."""
+"""Inputs of `evaluate` and `tune`: a pipeline and gold documents."""
 
 from __future__ import annotations
 

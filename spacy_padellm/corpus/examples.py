@@ -12,7 +12,7 @@ from spacy.training.corpus import walk_corpus
 
 from .formats import SUFFIX
 
-REMEDY = "`python -m spacy padellm convert` makes such files."
+CONVERT = "`python -m spacy padellm convert` makes such files."
 
 
 def read_examples(path: Path, nlp: Language) -> tuple[list[Example], int]:
@@ -35,9 +35,9 @@ def read_examples(path: Path, nlp: Language) -> tuple[list[Example], int]:
         raise
     except Exception as error:  # those of zlib, msgpack and spaCy, depending on the damage
         raise ValueError(
-            f"{path} can't be read as spaCy's binary format ({SUFFIX}): {error}. {REMEDY}"
+            f"{path} can't be read as spaCy's binary format ({SUFFIX}): {error}. {CONVERT}"
         ) from error
     examples = list(Corpus(path).make_examples(nlp, docs))
     if not examples:
-        raise ValueError(f"{path} holds no documents in {SUFFIX} files to evaluate on. {REMEDY}")
+        raise ValueError(f"{path} holds no documents in {SUFFIX} files to evaluate on. {CONVERT}")
     return examples, len(docs) - len(examples)

@@ -19,6 +19,7 @@ from ..tokenization.codec import Codec
 from .attention import attention_mask
 from .fused_layers import FusedLayers, fits
 from .kv_cache import SlotCache
+from .model_config import max_positions, text_config
 from .packed_attention import use_packed_attention
 from .partial_logits import Glance, glances
 from .prompt_rows import CachedRows, RecomputedRows
@@ -63,8 +64,7 @@ class LanguageModel:
     @property
     def config(self) -> Any:
         """RETURNS (transformers.PretrainedConfig): The configuration of the text model."""
-        config = self.base.config
-        return config.get_text_config() if hasattr(config, "get_text_config") else config
+        return text_config(self.base.config)
 
     @property
     def device(self) -> torch.device:
@@ -77,11 +77,8 @@ class LanguageModel:
 
     @property
     def max_positions(self) -> int | None:
-        """RETURNS (int | None): Positions the network can tell apart, None if it names none."""
-        for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
-            if (limit := getattr(self.config, name, None)) is not None:
-                return int(limit)
-        return None
+        """RETURNS (int | None): Context length of the network; None where it has no limit."""
+        return max_positions(self.config)
 
     def tensor(self, values: Ints) -> torch.Tensor:
         """RETURNS (torch.Tensor): The values on the network's device."""
