@@ -165,16 +165,16 @@ def test_bad_arguments(taught_folder, tmp_path, arguments, message):
 @pytest.mark.weights
 @pytest.mark.slow
 def test_shipped_pipeline(assembled, shipped, sample_texts, tmp_path):
-    """Merged, the shipped pipeline says the same in a process that has no base in its cache."""
+    """Merged, the shipped pipeline finds the same in a process that has no base in its cache."""
     merge(assembled, tmp_path / "whole")
     texts = sample_texts[:8]
     code = (
         "import json, sys, spacy\n"
         "nlp = spacy.load(sys.argv[1])\n"
         "docs = nlp.pipe(json.loads(sys.argv[2]))\n"
-        "said = [[[(e.start_char, e.end_char, e.label_) for e in doc.ents],"
+        "spans = [[[(e.start_char, e.end_char, e.label_) for e in doc.ents],"
         " [float(s) for s in doc.spans['padellm_ner'].attrs['scores']]] for doc in docs]\n"
-        "print(json.dumps(said))"
+        "print(json.dumps(spans))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "whole"), json.dumps(texts)],

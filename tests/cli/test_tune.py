@@ -61,25 +61,25 @@ def test_components_before_it_are_run(taught_folder, gold):
 def test_the_pipeline_with_the_best_settings(taught_folder, gold, tmp_path, monkeypatch):
     monkeypatch.setattr("spacy_padellm.evaluation.tuning.SLACKS", (0.3, None))
     output, json = tmp_path / "tuned", tmp_path / "new" / "trials.json"
-    code, said = tune_by_command(taught_folder, gold, "--output", output, "--json", json)
-    assert code == 0, said
+    code, printed = tune_by_command(taught_folder, gold, "--output", output, "--json", json)
+    assert code == 0, printed
     tried = srsly.read_json(json)
     assert len(tried) == 20
     chosen = max(tried, key=lambda one: one["scores"]["padellm_f"])
-    assert f"threshold = {chosen['threshold']}" in said
+    assert f"threshold = {chosen['threshold']}" in printed
     ner = ner_of(spacy.load(output))
     assert ner.decoder.count_slack == 0.3 == pytest.approx(chosen["count_slack"])
     assert ner.cfg["threshold"] == pytest.approx(chosen["threshold"])
-    code, said = tune_by_command(taught_folder, gold, "--output", output)
+    code, printed = tune_by_command(taught_folder, gold, "--output", output)
     assert code == 1
-    assert "There is something at" in said
+    assert "There is something at" in printed
 
 
 @pytest.mark.parametrize("missing", ["pipeline", "data"])
 def test_what_is_not_there(taught_folder, gold, tmp_path, missing):
     nowhere = tmp_path / "nowhere"
     arguments = (nowhere, gold) if missing == "pipeline" else (taught_folder, nowhere)
-    code, said = tune_by_command(*arguments)
+    code, printed = tune_by_command(*arguments)
     assert code == 1
-    assert "Can't tune" in said
-    assert "nowhere" in said
+    assert "Can't tune" in printed
+    assert "nowhere" in printed

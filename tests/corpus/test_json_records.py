@@ -91,7 +91,7 @@ def test_a_text_without_mentions_is_a_list_too():
         ([TEXT, [0, 0, "Bo", "PER"]], "the mention is 'Bo', and the text has 'Ada'"),
         ([TEXT, [0, 0, None, "PER"]], "the mention is None"),
         ([TEXT, [0, 0, "Ada", None]], "has no label"),
-        # a file with exclusive ends says so, at the last token too
+        # a file with exclusive ends is recognized, at the last token too
         ([TEXT, [0, 1, "Ada", "PER"]], "it fits with --exclusive-end"),
         ([TEXT, [2, 4, "Bo .", "PER"]], "it fits with --exclusive-end"),
     ],
