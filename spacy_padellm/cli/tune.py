@@ -39,8 +39,8 @@ def tune_cli(
     component: str | None = COMPONENT,
     code: Path | None = CODE,
 ) -> None:
-    """Trade precision for recall: score all pairs of decoder.count_slack (which raises the counts)
-    and threshold (the minimum probability of an entity), and print the best.
+    """Trade precision for recall: score all pairs of decoder.count_slack (hedged counts) and
+    threshold (the minimum probability of an entity), and print the best.
     """
     from spacy.cli._util import import_code
 
