@@ -38,7 +38,7 @@ def wait_for_shards(output, n, process, log):
         time.sleep(0.002)
 
 
-def test_annotates_and_says_so(ruler, tmp_path):
+def test_annotates_and_reports_it(ruler, tmp_path):
     source = write_jsonl(tmp_path / "source.jsonl", ["Ada left.", "To Rome."])
     code, output = run(ruler, source, tmp_path / "out")
     assert code == 0, output

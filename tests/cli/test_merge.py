@@ -63,7 +63,7 @@ def test_whole_pipeline_finds_the_same_without_its_base(away):
         spacy.load(place / "trained")("Bo likes Oslo.")
 
 
-def test_what_is_written_says_that_it_is_whole(away):
+def test_written_pipeline_is_marked_as_whole(away):
     place, _ = away
     model = spacy.load(place / "whole").config["components"]["padellm_ner"]["model"]
     assert model["adapter"] is None
@@ -91,7 +91,7 @@ def test_whole_pipeline_may_be_saved_again_and_moved(away, tmp_path):
     assert same_annotation(spacy.load(tmp_path / "again").pipe(TEXTS), docs, 1e-4)
 
 
-def test_dtype_that_is_asked_for(taught_folder, tmp_path):
+def test_dtype_of_the_option(taught_folder, tmp_path):
     code, output = run(taught_folder, tmp_path / "half", "--dtype", "bfloat16")
     assert code == 0, output
     assert dtypes(tmp_path / "half") == {"BF16"}

@@ -76,7 +76,7 @@ def test_the_pipeline_with_the_best_settings(taught_folder, gold, tmp_path, monk
 
 
 @pytest.mark.parametrize("missing", ["pipeline", "data"])
-def test_what_is_not_there(taught_folder, gold, tmp_path, missing):
+def test_missing_pipeline_or_data(taught_folder, gold, tmp_path, missing):
     nowhere = tmp_path / "nowhere"
     arguments = (nowhere, gold) if missing == "pipeline" else (taught_folder, nowhere)
     code, printed = tune_by_command(*arguments)
