@@ -23,8 +23,9 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from wasabi import msg
 
-from spacy_padellm.evaluation.evaluation import evaluate, find_component
+from spacy_padellm.evaluation.evaluation import evaluate
 from spacy_padellm.pipeline.component import PadellmNER
+from spacy_padellm.pipeline.loading import find_component
 from spacy_padellm.pipeline.scorer import ner_score
 from spacy_padellm.training.annotated_labels import ANNOTATED_LABELS
 

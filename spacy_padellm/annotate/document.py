@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from ..corpus.lines import parsed
-from ..corpus.record import BadRecord, shown
+from ..corpus.lines import parse_json
+from ..corpus.record import BadRecord, short_repr
 from .items import JSONL, TXT, Item
 
 
@@ -53,11 +53,11 @@ def read_document(item: Item, text_key: str) -> Document:
         raise BadRecord(f"not UTF-8: {error.reason} at byte {error.start}") from error
     if item.kind == TXT:
         return Document(line, None, _line({text_key: line}), {})
-    record = parsed(line)
+    record = parse_json(line)
     if isinstance(record, BadRecord):
         raise record
     if not isinstance(record, dict):
-        raise BadRecord(f"expected an object, not {shown(record)}")
+        raise BadRecord(f"expected an object, not {short_repr(record)}")
     text = _text(record, text_key)
     return Document(text, None, line.strip(), {k: v for k, v in record.items() if k != text_key})
 
@@ -95,9 +95,9 @@ def source_of(item: Item) -> str | None:
 
 def _text(record: dict[str, Any], key: str) -> str:
     if key not in record:
-        raise BadRecord(f"there is no {key!r} in {shown(record)}")
+        raise BadRecord(f"there is no {key!r} in {short_repr(record)}")
     if not isinstance(record[key], str):
-        raise BadRecord(f"{key!r} must be a string, not {shown(record[key])}")
+        raise BadRecord(f"{key!r} must be a string, not {short_repr(record[key])}")
     return record[key]
 
 
@@ -119,4 +119,4 @@ def _plain(value: Any) -> Any:
         return value.isoformat()
     if value is None or isinstance(value, str | int | float):
         return value
-    raise BadRecord(f"JSON has no value for {shown(value)}: leave its column out of the file")
+    raise BadRecord(f"JSON has no value for {short_repr(value)}: leave its column out of the file")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,22 +59,13 @@ class Job:
             had.
         """
         from spacy.cli._util import import_code
-        from spacy.util import load_model
-        from thinc.api import require_gpu
-        from thinc.compat import has_cupy
 
-        from ..pipeline.component import PadellmNER
+        from ..pipeline.loading import load_pipeline, padellm_components
 
         import_code(self.code)
-        if self.gpu_id >= 0 and has_cupy:
-            require_gpu(self.gpu_id)
-        nlp = load_model(self.pipeline)
-        for _, component in nlp.pipeline:
-            if isinstance(component, PadellmNER):
-                if self.gpu_id >= 0:  # without CuPy too, and whatever device the config names
-                    shim = component.shim
-                    shim.settings = replace(shim.settings, device=f"cuda:{self.gpu_id}")
-                component.shim.load()
+        nlp = load_pipeline(self.pipeline, self.gpu_id)
+        for ner in padellm_components(nlp).values():
+            ner.shim.load()
         return nlp
 
     def settings(self) -> dict[str, Any]:

@@ -1,5 +1,7 @@
-"""Commands `python -m spacy padellm …`. spaCy imports this module for each of its own commands too,
-so it and the modules of the commands import nothing heavy.
+"""Commands `python -m spacy padellm …`.
+
+spaCy imports this module for each of its own commands too, so the modules of the commands import
+torch and transformers only when a command runs.
 """
 
 import typer

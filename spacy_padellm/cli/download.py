@@ -1,4 +1,4 @@
-"""Command `download`: fetch, convert and check a base."""
+"""Command `download`: download, convert and verify a base model."""
 
 import typer
 from wasabi import msg
@@ -11,13 +11,13 @@ def download_cli(
         DEFAULT_NAME, help="Base model: smollm2-135m, a folder, a .gguf file, or owner/name."
     ),
     force: bool = typer.Option(
-        False, "--force", "-F", help="Fetch and convert it again, even if it is there."
+        False, "--force", "-F", help="Download and convert it again, even if it exists."
     ),
 ) -> None:
-    """Make a base model ready for use without a network, and check it.
+    """Download a base model, so that it can be used without a network, and verify it.
 
-    A base that is there already is checked by the sha256 of its files; the default base is made
-    anew if it is damaged.
+    An existing base is verified by the sha256 of its files; a damaged default base is downloaded
+    again.
     """
     try:
         weights = resolve_weights(name, verify=True, refresh=force)
@@ -28,10 +28,10 @@ def download_cli(
 
 
 def describe(weights: Weights) -> dict[str, str]:
-    """What a user wants to know of a base.
+    """Describe a verified base.
 
     weights (Weights): The base.
-    RETURNS (Dict[str, str]): Folder, size in MB and checked sha256, each with its heading.
+    RETURNS (dict[str, str]): Folder, size in MB and sha256, by heading.
     """
     size = sum(path.stat().st_size for path in weights.folder.iterdir() if path.is_file())
     return {

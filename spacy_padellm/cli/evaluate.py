@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +9,11 @@ import typer
 from wasabi import msg
 
 from ..evaluation.report.numbers import percent
+from .inputs import load_inputs
 from .options import BATCH_SIZE, CODE, COMPONENT, GPU_ID
 
 if TYPE_CHECKING:
-    from spacy.language import Language
-    from spacy.training import Example
-
     from ..evaluation.evaluation import Evaluation
-    from ..pipeline.component import PadellmNER
 
 
 def evaluate_cli(
@@ -35,9 +30,9 @@ def evaluate_cli(
 ) -> None:
     """Score a pipeline's padellm_ner component on gold documents.
 
-    Scores by string and by position, counts, mentions without a place, calibration and speed, in
-    one run of the model. The keys of the JSON file are documented in
-    spacy_padellm.evaluation.evaluation.
+    Computes scores by string and by position, accuracy of the counts, mentions that are not in the
+    text, calibration and speed, in a single run of the model. The keys of the JSON file are
+    documented in spacy_padellm.evaluation.evaluation.
     """
     from spacy.cli._util import import_code
 
@@ -45,7 +40,7 @@ def evaluate_cli(
     for path in (output, html):
         _check_writable(path)
     if output is not None and html is not None and output.resolve() == html.resolve():
-        msg.fail(f"--output and --html name one file: {output}", "Name two.", exits=1)
+        msg.fail(f"--output and --html name the same file: {output}", "Name two files.", exits=1)
     try:
         evaluation = run(pipeline, data, gpu_id, batch_size, component)
     except (OSError, ValueError) as error:
@@ -74,13 +69,13 @@ def run(
     batch_size: int | None = None,
     component: str | None = None,
 ) -> Evaluation:
-    """Load a pipeline and gold documents, and evaluate.
+    """Load a pipeline and gold documents, and evaluate the pipeline.
 
     pipeline (str | Path): Package or folder.
     data (Path): A .spacy file or a folder of them.
-    gpu_id (int): The GPU; -1 leaves the device to the pipeline's config.
-    batch_size (int | None): Documents a batch; None takes the pipeline's own.
-    component (str | None): Name of the component; None if there is but one.
+    gpu_id (int): Index of the GPU; -1 keeps the device of the pipeline's config.
+    batch_size (int | None): Documents per batch; None for that of the pipeline.
+    component (str | None): Name of the component; None for the only one.
     RETURNS (Evaluation): Metrics and outcomes.
     RAISES (OSError): No such pipeline, base or data.
     RAISES (ValueError): No gold documents, no such component or GPU, or a document too long.
@@ -88,67 +83,9 @@ def run(
     from ..evaluation.evaluation import evaluate
     from ..weights.progress import progress_bar
 
-    nlp, ner, examples = load(pipeline, data, gpu_id, component)
+    nlp, ner, examples = load_inputs(pipeline, data, gpu_id, component)
     with progress_bar(len(examples), "docs", "Evaluating", progress=True) as bar:
         return evaluate(nlp, ner, examples, batch_size=batch_size, progress=bar.update)
-
-
-def load(
-    pipeline: str | Path, data: Path, gpu_id: int = -1, component: str | None = None
-) -> tuple[Language, PadellmNER, list[Example]]:
-    """Load a pipeline and gold documents; arguments and errors are those of `run`.
-
-    RETURNS (tuple[Language, PadellmNER, list[Example]]): The pipeline, its component, and the
-        documents.
-    """
-    from spacy.util import load_model
-    from thinc.api import require_gpu
-    from thinc.compat import has_cupy
-
-    from ..evaluation.evaluation import find_component
-
-    if not data.exists():
-        raise FileNotFoundError(f"There is no {data}. Give a .spacy file or a folder of them.")
-    if gpu_id >= 0 and has_cupy:
-        require_gpu(gpu_id)
-    nlp = load_model(pipeline)
-    ner = find_component(nlp, component)
-    if gpu_id >= 0:  # without CuPy too, and whatever device the config names
-        ner.shim.settings = replace(ner.shim.settings, device=f"cuda:{gpu_id}")
-    return nlp, ner, read_examples(data, nlp)
-
-
-def read_examples(data: Path, nlp: Language) -> list[Example]:
-    """Read gold documents as spaCy's corpus reader does.
-
-    data (Path): A .spacy file or a folder of them.
-    nlp (Language): Makes the documents to predict.
-    RETURNS (list[Example]): One a document that has tokens, at least one.
-    RAISES (ValueError): No documents, a file that is none of spaCy's, or a text that the
-        pipeline's tokenizer does not take.
-    """
-    from spacy.tokens import DocBin
-    from spacy.training import Corpus
-    from spacy.training.corpus import walk_corpus
-
-    convert = "`python -m spacy padellm convert` makes such files."
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", r"\[W090\]")  # no file found: said below
-            files = [DocBin().from_disk(path) for path in walk_corpus(data, ".spacy")]
-        docs = [doc for file in files for doc in file.get_docs(nlp.vocab)]
-    except OSError:
-        raise
-    except Exception as error:  # zlib's, msgpack's and spaCy's own, by what is damaged
-        raise ValueError(
-            f"{data} can't be read as spaCy's binary format (.spacy): {error}. {convert}"
-        ) from error
-    examples = list(Corpus(data).make_examples(nlp, docs))
-    if not examples:
-        raise ValueError(f"{data} holds no documents in .spacy files to evaluate on. {convert}")
-    if len(examples) < len(docs):
-        msg.warn(f"Documents without any token, left out: {len(docs) - len(examples)}")
-    return examples
 
 
 def print_metrics(metrics: dict[str, Any]) -> None:
@@ -170,21 +107,21 @@ def print_metrics(metrics: dict[str, Any]) -> None:
             "Not in the text": f"{percent(mentions['unaligned']['not_in_text']['share'])} of "
             f"{mentions['said']} mentions",
             "Calibration error": f"{percent(spans['ece'])} over {spans['n']} spans",
-            "Speed": f"{metrics['speed']['documents_per_second'] or 0:.1f} documents a second "
+            "Speed": f"{metrics['speed']['documents_per_second'] or 0:.1f} documents per second "
             f"on {metrics['model']['device']}",
         },
         title=metrics["model"]["pipeline"],
     )
-    by_string, by_place = metrics["padellm_per_type"] or {}, metrics["ents_per_type"] or {}
+    by_string, by_position = metrics["padellm_per_type"] or {}, metrics["ents_per_type"] or {}
     none = {"p": None, "r": None, "f": None}
     msg.table(
         [
             [
                 label,
                 *(percent(by_string.get(label, none)[kind]) for kind in "prf"),
-                *(percent(by_place.get(label, none)[kind]) for kind in "prf"),
+                *(percent(by_position.get(label, none)[kind]) for kind in "prf"),
             ]
-            for label in sorted(by_string.keys() | by_place.keys())
+            for label in sorted(by_string.keys() | by_position.keys())
         ],
         header=["", *(f"padellm {k}" for k in "PRF"), *(f"ents {k}" for k in "PRF")],
         aligns=("l", *"rrrrrr"),
@@ -193,11 +130,11 @@ def print_metrics(metrics: dict[str, Any]) -> None:
         if n:
             msg.warn(f"{LIMITS[key]}: {n}")
     for label in metrics["data"]["labels_not_asked"]:
-        msg.warn(f"The component does not know the label {label!r} of the gold documents")
+        msg.warn(f"The label {label!r} of the gold documents is no label of the component")
 
 
 def _check_writable(path: Path | None) -> None:
-    """Fail before the work, not after it."""
+    """Exit before the evaluation if an output can't be written."""
     if path is None:
         return
     if path.is_dir():

@@ -1,4 +1,4 @@
-"""Command `merge`: fold a trained adapter into its base, for a pipeline that needs no base."""
+"""Command `merge`: merge a trained adapter into its base, for a pipeline that needs no base."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ FACTORY = "padellm_ner"
 
 
 def merge_cli(
-    pipeline: str = typer.Argument(..., help="Trained pipeline: a folder or an installed package"),
-    output: Path = typer.Argument(..., help="Folder to write the whole pipeline to"),
+    pipeline: str = typer.Argument(..., help="Trained pipeline: a folder or an installed package."),
+    output: Path = typer.Argument(..., help="Folder to write the whole pipeline to."),
     dtype: str | None = typer.Option(
         None,
         "--dtype",
-        help="float32, bfloat16 or float16; else what the pipeline is loaded as: the dtype of its "
-        "config, or float32 on a CPU",
+        help="float32, bfloat16 or float16. Defaults to the dtype of the pipeline's config, or "
+        "float32 on a CPU.",
     ),
-    force: bool = typer.Option(False, "--force", "-F", help="Replace an output folder"),
+    force: bool = typer.Option(False, "--force", "-F", help="Replace an existing output folder."),
 ) -> None:
-    """Fold a pipeline's LoRA adapter into the base, and save the pipeline with all weights.
+    """Merge a pipeline's LoRA adapter into the base, and save the pipeline with all weights.
 
-    The result is loaded without the base and finds the same entities, but can't be trained on as an
-    adapter: keep the trained pipeline for that.
+    The result loads without the base and finds the same entities, but its adapter can't be trained
+    further: keep the trained pipeline for that.
     """
     if output.exists() and not force:
         msg.fail(f"{output} is there already", "Give another folder, or --force.", exits=1)
@@ -43,14 +43,14 @@ def merge_cli(
 
 
 def merge(pipeline: str | Path, output: Path, dtype: str | None = None) -> list[str]:
-    """Fold a pipeline's adapters into their bases, and save it with all weights.
+    """Merge a pipeline's adapters into their bases, and save it with all weights.
 
     pipeline (str | Path): A trained pipeline.
     output (Path): The folder to write.
-    dtype (str | None): Of the weights that are written; None keeps that of the loaded ones.
+    dtype (str | None): Dtype of the written weights; None keeps that of the loaded weights.
     RETURNS (list[str]): Names of the components that were merged.
-    RAISES (ValueError): A pipeline without an adapter; a dtype that does not exist.
-    RAISES (OSError): A pipeline or base that is not there, an output that can't be written.
+    RAISES (ValueError): A pipeline without an adapter; an unknown dtype.
+    RAISES (OSError): A missing pipeline or base, an output that can't be written.
     """
     import spacy
 
@@ -60,7 +60,7 @@ def merge(pipeline: str | Path, output: Path, dtype: str | None = None) -> list[
     if dtype is not None and dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}.")
     nlp = spacy.load(pipeline)
-    names = with_adapter(nlp)
+    names = components_with_adapter(nlp)
     if not names:
         raise ValueError(
             f"There is no adapter to merge: none of its components {nlp.component_names} is a "
@@ -77,9 +77,9 @@ def merge(pipeline: str | Path, output: Path, dtype: str | None = None) -> list[
     return names
 
 
-def with_adapter(nlp: Language) -> list[str]:
-    """RETURNS (list[str]): Names of the padellm_ner components, disabled ones too, that have an
-    adapter.
+def components_with_adapter(nlp: Language) -> list[str]:
+    """RETURNS (list[str]): Names of the padellm_ner components that have an adapter, including
+    disabled components.
     """
     return [
         name

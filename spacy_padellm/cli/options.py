@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options shared by several commands."""
 
 import typer
 
@@ -6,14 +6,14 @@ GPU_ID = typer.Option(
     -1,
     "--gpu-id",
     "-g",
-    help="GPU to use; -1 leaves the device to the config, and so to the CPU by default.",
+    help="Index of the GPU; -1 keeps the device of the config, which is the CPU by default.",
 )
 BATCH_SIZE = typer.Option(
-    None, "--batch-size", min=1, help="Documents a batch; the pipeline's own if not given."
+    None, "--batch-size", min=1, help="Documents per batch; defaults to that of the pipeline."
 )
 COMPONENT = typer.Option(
-    None, "--component", help="Which padellm_ner component, if the pipeline has several."
+    None, "--component", help="Name of the padellm_ner component, if the pipeline has several."
 )
 CODE = typer.Option(
-    None, "--code", "-c", help="Python file with registered functions that it needs."
+    None, "--code", "-c", help="Python file with registered functions of the pipeline."
 )

@@ -1,4 +1,4 @@
-"""The way from a corpus to .spacy files, in constant memory."""
+"""Conversion of a corpus to .spacy files, in constant memory."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from spacy.vocab import Vocab
 
 from .formats import SUFFIX, Source
 from .gold_doc import make_gold_doc
-from .lines import Advance
+from .lines import OnProgress
 from .record import BadRecord
 from .shards import ShardWriter
 
-# Documents after which strings and lexemes that only they had are freed.
+# Documents per memory zone: strings and lexemes that only they have are freed after them.
 ZONE_DOCS = 1000
 
 
 class BadLine(ValueError):
-    """A line that stops a conversion."""
+    """A bad line, which stops the conversion."""
 
 
 @dataclass
 class Conversion:
-    """What became of a corpus.
+    """The result of a conversion.
 
-    files (list[Path]): What was written.
-    documents (int): Documents in it.
-    labels (Counter[str]): Mentions of each label in doc.ents.
+    files (list[Path]): The files written.
+    documents (int): Number of documents in the files.
+    labels (Counter[str]): Number of mentions per label in doc.ents.
     overlapping (int): Mentions that are in doc.spans only, as they overlap others.
-    split_tokens (int): Tokens that were split as a mention starts or ends in them.
-    trimmed (int): Mentions that had white space at their edges, which was left out.
-    bad (int): Bad lines that were passed over.
-    unread (set[str]): Keys that were not read.
-    unannotated (int): Documents with tokens of which it is unknown whether they are in an entity.
+    split_tokens (int): Tokens that were split because a mention starts or ends inside them.
+    trimmed (int): Mentions of which white space at the edges was removed.
+    skipped_lines (int): Bad lines that were skipped.
+    ignored_keys (set[str]): Keys of the records that are not used.
+    unannotated (int): Documents with tokens that lack entity annotation.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -47,12 +47,12 @@ class Conversion:
     overlapping: int = 0
     split_tokens: int = 0
     trimmed: int = 0
-    bad: int = 0
-    unread: set[str] = field(default_factory=set)
+    skipped_lines: int = 0
+    ignored_keys: set[str] = field(default_factory=set)
     unannotated: int = 0
 
     def count(self, doc: Doc) -> None:
-        """Count a document that is written."""
+        """Count a written document."""
         self.documents += 1
         self.labels.update(ent.label_ for ent in doc.ents)
         self.unannotated += not doc.has_annotation("ENT_IOB", require_complete=True)
@@ -64,24 +64,24 @@ def convert_source(
     shards: ShardWriter,
     *,
     spans_key: str = "gold",
-    pass_over: Callable[[str], None] | None = None,
-    advance: Advance = lambda n_bytes: None,
+    on_bad_line: Callable[[str], None] | None = None,
+    on_progress: OnProgress = lambda n_bytes: None,
 ) -> Conversion:
-    """Write a corpus as gold Docs. Memory depends on the size of one output file only.
+    """Write a corpus as gold Docs. Memory use depends only on the size of an output file.
 
     source (Source): The corpus.
-    nlp (Language): Its tokenizer makes the tokens.
-    shards (ShardWriter): Where to; entered by the caller.
-    spans_key (str): Key of doc.spans for all mentions, the overlapping ones too.
-    pass_over (Callable[[str], None] | None): Called with each bad line, which is left out; None
-        stops at the first.
-    advance (Advance): Called with how many bytes were read.
-    RETURNS (Conversion): What was done.
+    nlp (Language): The pipeline whose tokenizer is used.
+    shards (ShardWriter): The output; entered by the caller.
+    spans_key (str): Key of doc.spans for all mentions, including overlapping ones.
+    on_bad_line (Callable[[str], None] | None): Called with the message of each bad line, which is
+        skipped; None raises BadLine at the first.
+    on_progress (OnProgress): Called with the number of bytes read since the last call.
+    RETURNS (Conversion): The result.
     RAISES (BadLine): A bad line, with its file, number and reason.
     RAISES (ValueError): A file that can't be read to its end, or that has no documents.
     """
-    done = Conversion()
-    entries = source.entries(advance)
+    result = Conversion()
+    entries = source.entries(on_progress)
     for first in entries:
         with nlp.memory_zone():
             for line, record in chain([first], islice(entries, ZONE_DOCS - 1)):
@@ -90,39 +90,39 @@ def convert_source(
                         raise record
                     gold = make_gold_doc(nlp, record, spans_key)
                 except BadRecord as error:
-                    _fail(f"{source.path}, line {line}: {error}", done, pass_over)
+                    _fail(f"{source.path}, line {line}: {error}", result, on_bad_line)
                     continue
                 shards.add(gold.doc)
-                done.count(gold.doc)
-                done.overlapping += gold.n_overlapping
-                done.split_tokens += gold.n_split
-                done.trimmed += record.n_trimmed
-                done.unread.update(record.unread)
-    return _finished(done, shards, source.path)
+                result.count(gold.doc)
+                result.overlapping += gold.n_overlapping
+                result.split_tokens += gold.n_split
+                result.trimmed += record.n_trimmed
+                result.ignored_keys.update(record.ignored_keys)
+    return _finish(result, shards, source.path)
 
 
-def pass_docs(
-    path: Path, shards: ShardWriter, advance: Advance = lambda n_bytes: None
+def copy_docs(
+    path: Path, shards: ShardWriter, on_progress: OnProgress = lambda n_bytes: None
 ) -> Conversion:
-    """Write Docs as they are.
+    """Write Docs unchanged.
 
     path (Path): A .spacy file, or a folder of them.
-    shards (ShardWriter): Where to; entered by the caller.
-    advance (Advance): Called with how many bytes were read.
-    RETURNS (Conversion): What was done.
-    RAISES (ValueError): A file that holds no Docs; no documents.
+    shards (ShardWriter): The output; entered by the caller.
+    on_progress (OnProgress): Called with the number of bytes read since the last call.
+    RETURNS (Conversion): The result.
+    RAISES (ValueError): A file that is no DocBin; no documents.
     """
-    done = Conversion()
+    result = Conversion()
     for file in doc_files(path):
         for doc in _docs(file):
             shards.add(doc)
-            done.count(doc)
-        advance(file.stat().st_size)
-    return _finished(done, shards, path)
+            result.count(doc)
+        on_progress(file.stat().st_size)
+    return _finish(result, shards, path)
 
 
 def doc_files(path: Path) -> list[Path]:
-    """RETURNS (list[Path]): The .spacy files that a path stands for, in spaCy's order."""
+    """RETURNS (list[Path]): The file itself, or the .spacy files of a folder in spaCy's order."""
     if not path.is_dir():
         return [path]
     return sorted(path.rglob(f"*{SUFFIX}"))
@@ -131,21 +131,21 @@ def doc_files(path: Path) -> list[Path]:
 def _docs(file: Path) -> Iterator[Doc]:
     try:
         docs = DocBin().from_disk(file)
-    except Exception as error:  # zlib's, msgpack's and numpy's own, by where the damage is
+    except Exception as error:  # those of zlib, msgpack and numpy, depending on the damage
         raise ValueError(f"{file} holds no spaCy Docs that can be read: {error}") from error
     yield from docs.get_docs(Vocab())
 
 
-def _fail(message: str, done: Conversion, pass_over: Callable[[str], None] | None) -> None:
-    if pass_over is None:
+def _fail(message: str, result: Conversion, on_bad_line: Callable[[str], None] | None) -> None:
+    if on_bad_line is None:
         raise BadLine(message)
-    done.bad += 1
-    pass_over(message)
+    result.skipped_lines += 1
+    on_bad_line(message)
 
 
-def _finished(done: Conversion, shards: ShardWriter, path: Path) -> Conversion:
-    if not done.documents:
-        skipped = f": {done.bad} bad lines were passed over" if done.bad else ""
-        raise ValueError(f"{path} has no documents{skipped}.")
-    done.files = shards.finish()
-    return done
+def _finish(result: Conversion, shards: ShardWriter, path: Path) -> Conversion:
+    if not result.documents:
+        reason = f": {result.skipped_lines} bad lines were skipped" if result.skipped_lines else ""
+        raise ValueError(f"{path} has no documents{reason}.")
+    result.files = shards.finish()
+    return result

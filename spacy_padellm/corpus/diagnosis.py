@@ -1,64 +1,48 @@
-"""What can be told of a training config's corpora before training."""
+"""Statistics of the corpora of a training config, as its component reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from spacy.language import Language
-from spacy.schemas import ConfigSchemaInit, ConfigSchemaTraining
 from spacy.training import Example
-from spacy.util import registry, resolve_dot_names
-from thinc.api import Config
 
 from ..decoding.parallel_prompts import parallel_prompts
 from ..documents.windows import window_golds
+from ..engine.language_model import ROW_TOKENS
 from ..pipeline.component import PadellmNER
 from ..pipeline.labels import check_labels
 from ..training.annotated_labels import labels_of
 from ..training.gold_of import gold_of, is_usable
 from ..training.gold_windows import gold_windows
 from ..training.trainer import CPU_TOKENS, GPU_TOKENS
-from .batches import Batcher, Batches, Shape, Size, count_batches, estimate_memory
-from .model_spec import ModelSpec, without_weights
+from .memory_estimate import estimate_memory
+from .model_spec import ModelSpec, read_model_spec
+from .network_size import NetworkSize
 from .statistics import CorpusStatistics
+from .training_config import Corpus, TrainingConfig
+from .training_passes import TrainingBatches, TreeSize, count_batches
 from .tree_statistics import TreeStatistics
 
 LABEL_EXAMPLES = 10_000  # as many as PadellmNER.initialize reads
 
-Corpus = Callable[[Language], Iterable[Example]]
-
-
-@dataclass(frozen=True)
-class Training:
-    """What a config says of training.
-
-    train (Corpus), dev (Corpus): The corpora.
-    batcher (Batcher): [training.batcher].
-    accumulate_gradient (int): [training] accumulate_gradient.
-    labels (list[str] | None): [initialize.components.NAME] labels.
-    """
-
-    train: Corpus
-    dev: Corpus
-    batcher: Batcher
-    accumulate_gradient: int
-    labels: list[str] | None
-
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The corpora of a config, as its component will read them.
+    """Statistics of the corpora of a config.
 
-    labels (list[str]): The labels that are asked for.
-    train, dev (CorpusStatistics): The corpora.
-    train_trees, dev_trees (TreeStatistics): Their trees.
-    batches (Batches): The training batches.
-    memory (dict[str, dict[str, int]]): Bytes of the largest pass, "gpu" and "cpu".
-    shape (Shape): The size of the network.
-    max_count (int | None): The decoder's bound on the mentions of a label.
+    labels (list[str]): The labels of the component.
+    train (CorpusStatistics): Statistics of the training corpus.
+    dev (CorpusStatistics): Statistics of the development corpus.
+    train_trees (TreeStatistics): Statistics of the prompt trees of train.
+    dev_trees (TreeStatistics): Statistics of the prompt trees of dev.
+    batches (TrainingBatches): The training batches.
+    memory (dict[str, dict[str, int]]): Bytes of the largest pass, on "gpu" and "cpu".
+    size (NetworkSize): The size of the network.
+    max_count (int | None): The decoder's maximum number of mentions per label.
     """
 
     labels: list[str]
@@ -66,25 +50,26 @@ class Diagnosis:
     dev: CorpusStatistics
     train_trees: TreeStatistics
     dev_trees: TreeStatistics
-    batches: Batches
+    batches: TrainingBatches
     memory: dict[str, dict[str, int]]
-    shape: Shape
+    size: NetworkSize
     max_count: int | None
 
     @property
     def only_in_dev(self) -> list[str]:
-        """RETURNS (list[str]): Labels with mentions in dev and none in train."""
-        return sorted(self.dev.found - self.train.found)
+        """RETURNS (list[str]): Labels that have mentions in dev and none in train."""
+        return sorted(self.dev.mentioned_labels - self.train.mentioned_labels)
 
     @property
-    def not_asked(self) -> list[str]:
-        """RETURNS (list[str]): Labels with mentions that the component does not ask for."""
-        return sorted((self.train.found | self.dev.found) - set(self.labels))
+    def unknown_labels(self) -> list[str]:
+        """RETURNS (list[str]): Labels that have mentions and are no labels of the component."""
+        mentioned = self.train.mentioned_labels | self.dev.mentioned_labels
+        return sorted(mentioned - set(self.labels))
 
     @property
     def without_mentions(self) -> list[str]:
-        """RETURNS (list[str]): Labels that are asked for and have no mention in train."""
-        return [label for label in self.labels if label not in self.train.found]
+        """RETURNS (list[str]): Labels of the component that have no mention in train."""
+        return [label for label in self.labels if label not in self.train.mentioned_labels]
 
     @property
     def duplicates(self) -> int:
@@ -93,119 +78,120 @@ class Diagnosis:
 
     @property
     def above_max_count(self) -> int:
-        """RETURNS (int): Count prompts of dev whose number is above the decoder's bound."""
+        """RETURNS (int): Count prompts of dev whose gold count is above the decoder's maximum."""
         if self.max_count is None:
             return 0
-        return sum(n for number, n in self.dev.counts.items() if number > self.max_count)
+        return sum(n for count, n in self.dev.counts.items() if count > self.max_count)
 
     def to_dict(self) -> dict[str, Any]:
-        """RETURNS (dict[str, Any]): All of it, for JSON."""
+        """RETURNS (dict[str, Any]): The statistics as JSON."""
         return {
             "labels": self.labels,
             "train": {**self.train.to_dict(), "trees": self.train_trees.to_dict()},
             "dev": {**self.dev.to_dict(), "trees": self.dev_trees.to_dict()},
             "labels_only_in_dev": self.only_in_dev,
-            "labels_not_asked": self.not_asked,
+            "labels_not_asked": self.unknown_labels,
             "labels_without_mentions": self.without_mentions,
             "texts_in_train_and_dev": self.duplicates,
             "above_max_count": self.above_max_count,
-            "window": self.train_trees.window,
-            "batches": self.batches.batches,
-            "discarded": self.batches.discarded,
-            "passes": {device: vars(passes) for device, passes in self.batches.passes.items()},
-            "shape": vars(self.shape),
+            "window": self.train_trees.max_positions,
+            "batches": self.batches.n_batches,
+            "discarded": self.batches.n_discarded,
+            "passes": {device: passes.to_dict() for device, passes in self.batches.passes.items()},
+            "shape": vars(self.size),
             "memory": self.memory,
         }
-
-
-def find_component(nlp: Language, name: str | None) -> PadellmNER:
-    """The component to be trained.
-
-    nlp (Language): The pipeline.
-    name (str | None): The component's name; None where there is only one.
-    RETURNS (PadellmNER): The component.
-    RAISES (ValueError): No such component, or several.
-    """
-    components = {key: pipe for key, pipe in nlp.pipeline if isinstance(pipe, PadellmNER)}
-    if name is not None and name in components:
-        return components[name]
-    if name is None and len(components) == 1:
-        return next(iter(components.values()))
-    names = ", ".join(components) or "none"
-    wanted = f"no padellm_ner component {name!r}" if name else "not one padellm_ner component"
-    raise ValueError(
-        f"The pipeline {nlp.pipe_names} has {wanted} (it has: {names}). Name one with --component."
-    )
-
-
-def read_training(config: Config, name: str) -> Training:
-    """Resolve what a config says of training.
-
-    config (Config): The whole config, interpolated.
-    name (str): The component's name.
-    RETURNS (Training): Corpora, batcher and labels.
-    """
-    training = registry.resolve(config["training"], schema=ConfigSchemaTraining)
-    train, dev = resolve_dot_names(config, [training["train_corpus"], training["dev_corpus"]])
-    init = registry.resolve(config["initialize"], schema=ConfigSchemaInit)
-    labels = init["components"].get(name, {}).get("labels")
-    return Training(train, dev, training["batcher"], training["accumulate_gradient"], labels)
 
 
 def diagnose(
     nlp: Language,
     ner: PadellmNER,
-    training: Training,
+    training: TrainingConfig,
     *,
     limit: int = 0,
-    saw: Callable[[int], object] = lambda n_documents: None,
+    on_document: Callable[[int], object] = lambda n_documents: None,
 ) -> Diagnosis:
-    """Read the corpora as training would, with the component's own tokenizer and prompts.
+    """Read the corpora as training does, with the component's own tokenizer and prompts.
 
-    nlp (Language): The pipeline. No weights are loaded, and the component can't run afterwards.
+    No weights are loaded.
+
+    nlp (Language): The pipeline.
     ner (PadellmNER): The component.
-    training (Training): What the config says of training.
-    limit (int): Most documents of a corpus that are read; 0 reads all.
-    saw (Callable[[int], object]): Called for each document.
-    RETURNS (Diagnosis): What was found.
-    RAISES (ValueError, OSError): Corpora, base or tokenizer that can't be had.
+    training (TrainingConfig): The training settings of the config.
+    limit (int): Maximum documents to read per corpus; 0 reads all.
+    on_document (Callable[[int], object]): Called with 1 for each document read.
+    RETURNS (Diagnosis): The statistics.
+    RAISES (ValueError, OSError): Corpora, base or tokenizer that can't be read.
     """
     labels = _labels(nlp, ner, training)
-    unloaded = without_weights(ner)
-    train, dev = CorpusStatistics(labels), CorpusStatistics(labels)
-    bound = getattr(ner.decoder, "max_mention_tokens", None)
-    train_trees = TreeStatistics(unloaded.window, bound)
-    dev_trees = TreeStatistics(unloaded.window, bound)
+    model = read_model_spec(ner)
+    train, dev = (_CorpusReader(ner, labels, model) for _ in range(2))
 
-    def read(corpus: Corpus) -> Iterator[Example]:
+    def examples(corpus: Corpus) -> Iterator[Example]:
         for example in islice(corpus(nlp), limit or None):
-            saw(1)
+            on_document(1)
             yield example
 
     budget = ner.cfg["update_tokens"]
     batches = count_batches(
-        read(training.train),
-        lambda example: _measure(example, ner, labels, unloaded, train, train_trees),
+        examples(training.train),
+        train.add,
         training.batcher,
         training.accumulate_gradient,
         {"gpu": budget or GPU_TOKENS, "cpu": budget or CPU_TOKENS},
     )
-    for example in read(training.dev):
-        _measure(example, ner, labels, unloaded, dev, dev_trees)
+    for example in examples(training.dev):
+        dev.add(example)
     return Diagnosis(
         labels,
-        train,
-        dev,
-        train_trees,
-        dev_trees,
+        train.corpus,
+        dev.corpus,
+        train.trees,
+        dev.trees,
         batches,
-        _memory(unloaded.shape, batches, ner),
-        unloaded.shape,
+        _memory(model.size, batches, ner),
+        model.size,
         getattr(ner.decoder, "max_count", None),
     )
 
 
-def _labels(nlp: Language, ner: PadellmNER, training: Training) -> list[str]:
+class _CorpusReader:
+    """Counts the documents and the prompt trees of a corpus.
+
+    ner (PadellmNER): The component.
+    labels (list[str]): Its labels.
+    model (ModelSpec): Its model.
+    """
+
+    def __init__(self, ner: PadellmNER, labels: list[str], model: ModelSpec) -> None:
+        self._ner = ner
+        self._labels = labels
+        self._builder = model.builder
+        max_mention_tokens = getattr(ner.decoder, "max_mention_tokens", None)
+        self.corpus = CorpusStatistics(labels)
+        self.trees = TreeStatistics(model.max_positions, max_mention_tokens)
+
+    def add(self, example: Example) -> list[TreeSize]:
+        """RETURNS (list[TreeSize]): Sizes of the trees of an example, which is counted."""
+        self.corpus.add(example)
+        if not is_usable(example.reference, self._labels):
+            return []
+        gold = gold_of(example.reference, self._labels)
+        ner, builder = self._ner, self._builder
+        max_tokens = ner.decoder.max_text_tokens(builder, self._labels)
+        (windows,) = gold_windows([example], ner.windows, builder.codec, max_tokens)
+        golds = window_golds(gold, windows)
+        self.trees.add_windows(gold, golds, windows)
+        sizes = []
+        for window_gold in golds:
+            (tree,) = ner.decoder.gold_trees(builder, [window_gold])
+            (parallel,) = parallel_prompts(builder, [window_gold])
+            self.trees.add(tree, parallel, window_gold, builder)
+            sizes.append(TreeSize(len(tree), tree.n_targets))
+        return sizes
+
+
+def _labels(nlp: Language, ner: PadellmNER, training: TrainingConfig) -> list[str]:
     if training.labels is not None:
         return check_labels(training.labels)
     if ner.labels:
@@ -214,36 +200,11 @@ def _labels(nlp: Language, ner: PadellmNER, training: Training) -> list[str]:
     return labels_of(example.reference for example in examples)
 
 
-def _measure(
-    example: Example,
-    ner: PadellmNER,
-    labels: list[str],
-    unloaded: ModelSpec,
-    corpus: CorpusStatistics,
-    trees: TreeStatistics,
-) -> list[Size]:
-    corpus.add(example)
-    if not is_usable(example.reference, labels):
-        return []
-    gold, builder = gold_of(example.reference, labels), unloaded.builder
-    max_tokens = ner.decoder.max_text_tokens(builder, labels)
-    (windows,) = gold_windows([example], ner.windows, builder.codec, max_tokens)
-    golds = window_golds(gold, windows)
-    trees.add_windows(gold, golds, windows)
-    sizes = []
-    for one in golds:
-        (tree,) = ner.decoder.gold_trees(builder, [one])
-        (paper,) = parallel_prompts(builder, [one])
-        trees.add(tree, paper, one, builder)
-        sizes.append((len(tree), tree.n_targets))
-    return sizes
-
-
-def _memory(shape: Shape, batches: Batches, ner: PadellmNER) -> dict[str, dict[str, int]]:
-    from ..engine.language_model import ROW_TOKENS
-
-    wide = ner.shim.settings.dtype == "float32"
+def _memory(
+    size: NetworkSize, batches: TrainingBatches, ner: PadellmNER
+) -> dict[str, dict[str, int]]:
+    is_float32 = ner.shim.settings.dtype == "float32"
     return {
-        device: estimate_memory(shape, passes, ROW_TOKENS, half=device == "gpu" and not wide)
+        device: estimate_memory(size, passes, ROW_TOKENS, half=device == "gpu" and not is_float32)
         for device, passes in batches.passes.items()
     }

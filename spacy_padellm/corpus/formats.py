@@ -1,4 +1,4 @@
-"""The formats that corpora come in, and how a file is read in each."""
+"""Formats of corpora, and the reader of each."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from .json_records import OFFSETS, list_record, span_record
-from .lines import Advance, read_lines, read_values
+from .lines import OnProgress, read_lines, read_values
 from .record import BadRecord, Record
 from .tagged import DOCUMENT, read_conll, read_iob
 
 FORMATS = ("spans", "lists", "iob", "conll", "docbin")
 AUTO = "auto"
 SUFFIX = ".spacy"
-# Written without spaces: spaCy's names of the languages.
+# spaCy's codes of the languages that are written without spaces.
 UNSPACED = {"zh", "yue", "ja", "th", "lo", "my", "km", "bo"}
 PEEK_CHARS = 1 << 16
 
@@ -25,13 +25,13 @@ Entry = tuple[int, Record | BadRecord]
 
 @dataclass(frozen=True)
 class Source:
-    """A corpus to be read.
+    """The file of a corpus, and how to read it.
 
-    path (Path): Its file.
+    path (Path): The file.
     format (str): One of FORMATS, other than "docbin".
-    lang (str): Language of its texts.
-    offsets (str): What the offsets of "lists" count: "token" or "char".
-    exclusive_end (bool): Whether an end in "lists" is the first one after the mention.
+    lang (str): spaCy's code of the language.
+    offsets (str): Unit of the offsets of "lists": "token" or "char".
+    exclusive_end (bool): Whether the end offsets of "lists" are exclusive.
     """
 
     path: Path
@@ -46,19 +46,19 @@ class Source:
                 f"Offsets are counted in one of {', '.join(OFFSETS)}, not in {self.offsets!r}."
             )
 
-    def entries(self, advance: Advance) -> Iterator[Entry]:
-        """The documents, one after another.
+    def entries(self, on_progress: OnProgress) -> Iterator[Entry]:
+        """Read the documents.
 
-        advance (Advance): Called with how many bytes were read.
-        YIELDS (Entry): The number of a document's first line, and its record; or of a bad line,
-            and what is wrong with it.
+        on_progress (OnProgress): Called with the number of bytes read since the last call.
+        YIELDS (Entry): The line number of a document and its record, or the number of a bad line
+            and the error.
         """
         joiner = "" if self.lang in UNSPACED else " "
         if self.format == "conll":
-            return read_conll(read_lines(self.path, advance), joiner)
+            return read_conll(read_lines(self.path, on_progress), joiner)
         if self.format == "iob":
-            return read_iob(read_lines(self.path, advance), joiner)
-        return _records(read_values(self.path, advance), self._reader())
+            return read_iob(read_lines(self.path, on_progress), joiner)
+        return _records(read_values(self.path, on_progress), self._reader())
 
     def _reader(self) -> Callable[[Any], Record]:
         if self.format == "spans":
@@ -67,11 +67,11 @@ class Source:
 
 
 def find_format(path: Path) -> str:
-    """Tell a corpus's format by its suffix and its first lines.
+    """Find the format of a corpus by its suffix and its first lines.
 
     path (Path): A file, or a folder of .spacy files.
     RETURNS (str): One of FORMATS.
-    RAISES (ValueError): A file that starts like none of them.
+    RAISES (ValueError): A file in none of the formats.
     """
     if path.is_dir() or path.suffix == SUFFIX:
         return "docbin"
@@ -91,7 +91,7 @@ def find_format(path: Path) -> str:
             return "iob"
     raise ValueError(
         f"{path} does not start like any of the formats {', '.join(FORMATS)}: "
-        f"{start[:60]!r}. Say which one it is with --format."
+        f"{start[:60]!r}. Name its format with --format."
     )
 
 

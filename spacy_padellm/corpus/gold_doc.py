@@ -1,4 +1,4 @@
-"""Records into gold Docs: the tokens of a pipeline, split where a mention starts or ends in one."""
+"""Gold Docs of records: the tokens of a pipeline, split at the edges of mentions."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .record import BadRecord, Record
 class GoldDoc:
     """A gold document.
 
-    doc (Doc): All mentions are in doc.spans, those that stand in doc.ents too.
+    doc (Doc): The document, with all mentions in doc.spans and those without overlaps in doc.ents.
     n_split (int): Tokens of the tokenizer that were split.
-    n_overlapping (int): Mentions that are not in doc.ents as they overlap others.
+    n_overlapping (int): Mentions that are not in doc.ents, as they overlap others.
     """
 
     doc: Doc
@@ -29,22 +29,22 @@ class GoldDoc:
 
 
 def make_gold_doc(nlp: Language, record: Record, spans_key: str) -> GoldDoc:
-    """A Doc with the record's text, character by character, and all its mentions.
+    """Make a Doc with the exact text of a record and all its mentions.
 
-    doc.ents holds no overlaps: of those, `spacy.util.filter_spans` takes the longest, then the
-    first. Tokens without an entity are annotated as such ("O").
+    doc.ents can't hold overlapping spans: `spacy.util.filter_spans` selects the longest, then the
+    first. All other tokens are annotated as outside of entities ("O").
 
-    nlp (Language): Its tokenizer makes the tokens. One in which a mention starts or ends is split
-        there, so that each mention is a span of whole tokens.
+    nlp (Language): The pipeline whose tokenizer is used. A token in which a mention starts or ends
+        is split there, so that each mention is a span of whole tokens.
     record (Record): Text and mentions.
-    spans_key (str): Key of doc.spans for all mentions, the overlapping ones too.
+    spans_key (str): Key of doc.spans for all mentions, including overlapping ones.
     RETURNS (GoldDoc): The document.
-    RAISES (BadRecord): A text that the tokenizer does not take or changes.
+    RAISES (BadRecord): A text that the tokenizer rejects or changes.
     """
     try:
         doc = nlp.make_doc(record.text)
     except ValueError as error:  # a text above nlp.max_length
-        raise BadRecord(f"spaCy's tokenizer does not take the text: {error}") from error
+        raise BadRecord(f"spaCy's tokenizer rejects the text: {error}") from error
     cuts = _cuts(doc, record)
     if cuts:
         doc = _split(doc, cuts)
@@ -67,8 +67,8 @@ def _span(doc: Doc, start: int, end: int, label: str) -> Span:
 
 
 def _cuts(doc: Doc, record: Record) -> dict[int, list[int]]:
-    """RETURNS (dict[int, list[int]]): Where mentions start or end in tokens: for the index of a
-    token, the offsets in it, rising."""
+    """RETURNS (dict[int, list[int]]): For the index of each token in which mentions start or end,
+    the character offsets within the token, ascending."""
     starts = [token.idx for token in doc]
     cuts: dict[int, list[int]] = {}
     for offset in sorted({offset for span in record.spans for offset in span[:2]}):

@@ -1,4 +1,4 @@
-"""A component's tokenizer and sizes, without its weights."""
+"""The tokenizer and the size of a component's network, read without loading weights."""
 
 from __future__ import annotations
 
@@ -6,77 +6,71 @@ import re
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import srsly
 
+from ..engine.model_config import max_positions, text_config
 from ..pipeline.component import PadellmNER
-from .batches import Shape, shape_of
+from ..prompts.tree_builder import TreeBuilder
+from .network_size import NetworkSize
 
 if TYPE_CHECKING:
     from ..model.serialization import SavedModel
-    from ..prompts.tree_builder import TreeBuilder
 
-# A tensor of a layer has the layer's number in its name; embeddings and output have none.
-IN_LAYER = re.compile(r"\.\d+\.")
+# The name of a layer's tensor has the index of the layer; those of embeddings and output have none.
+LAYER_INDEX = re.compile(r"\.\d+\.")
+
+TensorShapes = dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What can be told of a component before its weights are loaded.
+    """Properties of a component's model that are known before its weights are loaded.
 
-    builder (TreeBuilder): Writes its prompts, of any length.
-    window (int | None): Positions that the model can tell apart.
-    shape (Shape): The size of its network.
+    builder (TreeBuilder): Builds the component's prompt trees, also above the context length.
+    max_positions (int | None): Context length of the network; None where it has no limit.
+    size (NetworkSize): Size of the network.
     """
 
     builder: TreeBuilder
-    window: int | None
-    shape: Shape
+    max_positions: int | None
+    size: NetworkSize
 
 
-def without_weights(ner: PadellmNER) -> ModelSpec:
-    """Read tokenizer, configuration and the tensors' shapes of a component's base.
+def read_model_spec(ner: PadellmNER) -> ModelSpec:
+    """Read tokenizer, configuration and tensor shapes of a component's base.
 
-    The component can't be run afterwards: what it holds in the place of a network is only its
-    configuration.
+    The component is not changed and loads nothing.
 
-    ner (PadellmNER): The component, nothing loaded yet.
-    RETURNS (ModelSpec): What was read.
-    RAISES (ValueError, OSError): A base or an adapter that can't be had; see `resolve_weights`.
+    ner (PadellmNER): The component.
+    RETURNS (ModelSpec): The properties.
+    RAISES (ValueError, OSError): A base or an adapter that can't be read; see `resolve_weights`.
     """
-    import torch
     from transformers import AutoConfig
 
-    from ..engine.language_model import LanguageModel
     from ..model.network import load_codec
-    from ..prompts.tree_builder import TreeBuilder
     from ..weights.resolver import resolve_weights
 
     settings = ner.shim.settings
     saved = ner.shim.saved()
     weights = saved.whole_weights() if saved.folder is not None else resolve_weights(settings.name)
-    config = AutoConfig.from_pretrained(weights.folder, trust_remote_code=False)
-    nowhere = SimpleNamespace(weight=torch.empty(0))
-    network = SimpleNamespace(config=config, get_input_embeddings=lambda: nowhere)
-    model = LanguageModel(network, load_codec(weights.folder))
-    ner.shim._model = model
+    config = text_config(AutoConfig.from_pretrained(weights.folder, trust_remote_code=False))
     prompt = replace(ner.prompt, label_definitions=ner.cfg["label_definitions"])
-    # Texts that are too long are counted, too.
-    builder = TreeBuilder(model.codec, prompt, model.max_positions, check_length=False)
+    codec, context_length = load_codec(weights.folder), max_positions(config)
+    # Trees above the context length are counted, too.
+    builder = TreeBuilder(codec, prompt, context_length, check_length=False)
 
-    shapes = _shapes(weights.folder)
+    shapes = _tensor_shapes(weights.folder)
     parameters = sum(map(prod, shapes.values()))
-    trained, dropout = _adapter(saved, settings.adapter, shapes)
-    shape = shape_of(model.config, parameters, trained, dropout)
-    return ModelSpec(builder, model.max_positions, shape)
+    adapter_parameters, dropout = _adapter(saved, settings.adapter, shapes)
+    size = NetworkSize.from_config(config, parameters, adapter_parameters, dropout)
+    return ModelSpec(builder, context_length, size)
 
 
-def _adapter(
-    saved: SavedModel, setting: Any, shapes: dict[str, tuple[int, ...]]
-) -> tuple[int | None, float]:
-    """RETURNS (tuple[int | None, float]): Parameters and dropout of the adapter; None without."""
+def _adapter(saved: SavedModel, setting: Any, shapes: TensorShapes) -> tuple[int | None, float]:
+    """RETURNS (tuple[int | None, float]): Parameters of the adapter, None without one, and its
+    dropout rate."""
     from safetensors import deserialize
 
     from ..model.adapter import CONFIG_FILE, WEIGHTS_FILE
@@ -86,16 +80,16 @@ def _adapter(
         config = srsly.json_loads(saved.files[CONFIG_FILE])
         return sum(prod(tensor["shape"]) for _, tensor in tensors), config.get("lora_dropout", 0.0)
     if isinstance(setting, dict) and saved.folder is None:
-        return _new_parameters(shapes, setting), setting.get("lora_dropout", 0.0)
+        return _new_adapter_parameters(shapes, setting), setting.get("lora_dropout", 0.0)
     return None, 0.0
 
 
-def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+def _tensor_shapes(folder: Path) -> TensorShapes:
     from safetensors import safe_open
 
     from ..weights.folder import weight_files
 
-    shapes: dict[str, tuple[int, ...]] = {}
+    shapes: TensorShapes = {}
     for path in weight_files(folder):
         with safe_open(path, framework="np") as tensors:
             for name in tensors.keys():  # noqa: SIM118 (no mapping)
@@ -103,8 +97,8 @@ def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _new_parameters(shapes: dict[str, tuple[int, ...]], adapter: dict[str, Any]) -> int:
-    """RETURNS (int): Parameters of a LoRA adapter: rank x (inputs + outputs) a matrix."""
+def _new_adapter_parameters(shapes: TensorShapes, adapter: dict[str, Any]) -> int:
+    """RETURNS (int): Parameters of a new LoRA adapter: rank x (inputs + outputs) per matrix."""
     from ..model.adapter import DEFAULTS
 
     parameters = {**DEFAULTS, **adapter}
@@ -114,7 +108,7 @@ def _new_parameters(shapes: dict[str, tuple[int, ...]], adapter: dict[str, Any])
         for name, shape in shapes.items()
         if len(shape) == 2
         and name.endswith(".weight")
-        and IN_LAYER.search(name)
+        and LAYER_INDEX.search(name)
         and (isinstance(modules, str) or name.split(".")[-2] in modules)
     ]
     return sum(int(parameters["r"]) * sum(shapes[name]) for name in names)

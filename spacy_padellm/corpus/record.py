@@ -1,4 +1,4 @@
-"""A text with its gold spans, checked."""
+"""A text with its gold spans, validated."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ..pipeline.labels import check_labels
 
 
 class BadRecord(ValueError):
-    """A record that can't be used; the message says why."""
+    """A record that can't be used; the message has the reason."""
 
 
 class GoldSpan(NamedTuple):
-    """A gold mention: character offsets in the text, end exclusive, and its label."""
+    """A gold mention: start and end character, end exclusive, and label."""
 
     start: int
     end: int
@@ -25,54 +25,53 @@ class GoldSpan(NamedTuple):
 class Record:
     """A document of a corpus.
 
-    text (str): Its text, not blank.
-    spans (tuple[GoldSpan, ...]): Its mentions in the order given; they may overlap. None starts or
-        ends with white space.
-    labels (tuple[str, ...] | None): The labels it answers for (`labels.answers_for`), None for all.
-    n_trimmed (int): Spans that started or ended with white space when they were given.
-    unread (tuple[str, ...]): Keys of the source that say nothing to this package.
+    text (str): The text, not blank.
+    spans (tuple[GoldSpan, ...]): The mentions, in the order of the source; they may overlap. None
+        starts or ends with white space.
+    labels (tuple[str, ...] | None): The labels that the document is annotated for, None for all.
+    n_trimmed (int): Spans of which white space at the edges was removed.
+    ignored_keys (tuple[str, ...]): Keys of the source that are not used.
     """
 
     text: str
     spans: tuple[GoldSpan, ...]
     labels: tuple[str, ...] | None = None
     n_trimmed: int = 0
-    unread: tuple[str, ...] = ()
+    ignored_keys: tuple[str, ...] = ()
 
 
 def make_record(
     text: Any,
     spans: Iterable[tuple[Any, Any, Any]],
     labels: Any = None,
-    unread: Iterable[str] = (),
+    ignored_keys: Iterable[str] = (),
 ) -> Record:
-    """Check what a source says of a document.
+    """Validate the parts of a document. White space at the edges of mentions is removed.
 
-    text (Any): Should be a string that is not blank.
-    spans (Iterable[tuple[Any, Any, Any]]): Should be start and end character and label of each
-        mention. White space at the edges of one is left out of it.
-    labels (Any): Should be a list of the labels that the document answers for, or None.
-    unread (Iterable[str]): Keys that were not read.
+    text (Any): A string that is not blank.
+    spans (Iterable[tuple[Any, Any, Any]]): Start and end character and label of each mention.
+    labels (Any): A list of the labels that the document is annotated for; None for all.
+    ignored_keys (Iterable[str]): Keys of the source that are not used.
     RETURNS (Record): The document.
-    RAISES (BadRecord): Anything else, naming the value.
+    RAISES (BadRecord): A value of another type or out of range.
     """
     _check_text(text)
     given = [GoldSpan(*span) for span in spans]
     trimmed = [_check_span(text, span) for span in given]
-    answered = None if labels is None else _check_answered(labels, trimmed)
+    annotated = None if labels is None else _check_labels(labels, trimmed)
     n_trimmed = sum(old != new for old, new in zip(given, trimmed, strict=True))
-    return Record(text, tuple(trimmed), answered, n_trimmed, tuple(unread))
+    return Record(text, tuple(trimmed), annotated, n_trimmed, tuple(ignored_keys))
 
 
-def shown(value: Any) -> str:
-    """RETURNS (str): A value for a message, cut to 60 characters."""
+def short_repr(value: Any) -> str:
+    """RETURNS (str): The repr of a value, truncated to 60 characters, for messages."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def _check_text(text: Any) -> None:
     if not isinstance(text, str):
-        raise BadRecord(f"the text must be a string, not {shown(text)}")
+        raise BadRecord(f"the text must be a string, not {short_repr(text)}")
     if not text.strip():
         raise BadRecord("the text is blank")
     try:
@@ -85,7 +84,7 @@ def _check_span(text: str, span: GoldSpan) -> GoldSpan:
     start, end, label = span
     for name, offset in (("start", start), ("end", end)):
         if not isinstance(offset, int) or isinstance(offset, bool):
-            raise BadRecord(f"the {name} of a span must be an integer, not {shown(offset)}")
+            raise BadRecord(f"the {name} of a span must be an integer, not {short_repr(offset)}")
     if label is None:
         raise BadRecord(f"the span from {start} to {end} has no label")
     try:
@@ -104,14 +103,14 @@ def _check_span(text: str, span: GoldSpan) -> GoldSpan:
     return GoldSpan(start, start + len(mention.strip()), label)
 
 
-def _check_answered(labels: Any, spans: Iterable[GoldSpan]) -> tuple[str, ...]:
+def _check_labels(labels: Any, spans: Iterable[GoldSpan]) -> tuple[str, ...]:
     try:
-        answered = tuple(check_labels(labels))
+        annotated = tuple(check_labels(labels))
     except ValueError as error:
         raise BadRecord(f'"labels": {error}') from error
-    if not answered:
-        raise BadRecord('"labels" is empty, so the document answers for no label')
+    if not annotated:
+        raise BadRecord('"labels" is empty, so the document is annotated for no label')
     for span in spans:
-        if span.label not in answered:
+        if span.label not in annotated:
             raise BadRecord(f'the label {span.label!r} of a span is not among "labels"')
-    return answered
+    return annotated

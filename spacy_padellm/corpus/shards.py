@@ -1,4 +1,4 @@
-"""Docs into .spacy files: one, or a folder of several where one would be too much for memory."""
+"""Writer of .spacy files: a single file, or a folder of files that fit in memory one by one."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from spacy.tokens import Doc, DocBin
 
 from .formats import SUFFIX
 
-# A DocBin holds about 0.2 kB a token while it is written, whatever the documents' lengths.
+# A DocBin takes about 0.2 kB per token while it is written, at any length of the documents.
 TOKENS_PER_FILE = 1_000_000
 SHARD = re.compile(r"\d{5,}\.spacy")
 
 
 class ShardWriter:
-    """Writes to a temporary place beside the output, and puts it in place when all is written.
+    """Writes Docs to a temporary folder beside the output, and renames it when all are written.
 
-    Used as a context manager: what was not finished is removed.
+    A context manager, which removes the temporary folder.
 
-    output (Path): A path that ends in .spacy. With one file's worth of documents it becomes that
-        file; with more a folder of files, which `spacy.Corpus.v1` reads just as well.
-    docs_per_file (int): Most documents of a file.
+    output (Path): A path that ends in .spacy. The documents of a single file are written to this
+        path; those of several files to a folder of this name, which `spacy.Corpus.v1` reads too.
+    docs_per_file (int): Maximum documents of a file.
     tokens_per_file (int): Tokens after which a file is closed.
+    RAISES (ValueError): A path with another suffix, a folder that holds other files, a number of
+        documents below 1.
     """
 
     def __init__(
@@ -52,8 +54,8 @@ class ShardWriter:
         self._scratch = Path(
             tempfile.mkdtemp(prefix=f".{self.output.name}.", dir=self.output.parent)
         )
-        self._made = self._scratch / "made"
-        self._made.mkdir()
+        self._written = self._scratch / "written"
+        self._written.mkdir()
         return self
 
     def __exit__(
@@ -65,7 +67,7 @@ class ShardWriter:
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def add(self, doc: Doc) -> None:
-        """Add a document; nothing of it is needed afterwards.
+        """Add a document. It is serialized at once.
 
         doc (Doc): The document.
         """
@@ -75,17 +77,17 @@ class ShardWriter:
             self._close()
 
     def finish(self) -> list[Path]:
-        """Put what was written in place of the output; an earlier one is replaced.
+        """Rename the written files to the output; an earlier output is replaced.
 
-        RETURNS (list[Path]): The files: the output itself, or those in it.
+        RETURNS (list[Path]): The output file, or the files in the output folder.
         """
         if len(self._bin) or not self._n_files:
             self._close()
-        names = sorted(path.name for path in self._made.iterdir())
-        made = self._made if len(names) > 1 else self._made / names[0]
-        if self.output.is_dir() or (self.output.exists() and made.is_dir()):
+        names = sorted(path.name for path in self._written.iterdir())
+        written = self._written if len(names) > 1 else self._written / names[0]
+        if self.output.is_dir() or (self.output.exists() and written.is_dir()):
             os.replace(self.output, self._scratch / "replaced")
-        os.replace(made, self.output)
+        os.replace(written, self.output)
         return [self.output / name for name in names] if len(names) > 1 else [self.output]
 
     def _open(self) -> None:
@@ -93,7 +95,7 @@ class ShardWriter:
         self._tokens = 0
 
     def _close(self) -> None:
-        self._bin.to_disk(self._made / f"{self._n_files:05d}{SUFFIX}")
+        self._bin.to_disk(self._written / f"{self._n_files:05d}{SUFFIX}")
         self._n_files += 1
         self._open()
 

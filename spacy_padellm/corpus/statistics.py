@@ -1,4 +1,4 @@
-"""What a corpus of gold documents holds, counted a document at a time."""
+"""Statistics of a corpus of gold documents, counted document by document."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from spacy.training import Example
 
 from ..training.gold_of import gold_of, is_usable
 
+# Reasons why a document gives no tree. They are keys of the JSON file of `debug-data`.
 BLANK = "the text is blank"
 NOT_ANNOTATED = "tokens without entity annotation"
 NO_LABEL = "it answers for none of the labels"
-SHOWN = 5
+MAX_EXAMPLES = 5
 
 
 @dataclass
 class LabelStatistics:
-    """Of one label.
+    """Statistics of a label.
 
     mentions (int): Its mentions in doc.ents.
-    documents (int): Documents with one at least.
-    counts (Counter[int]): Its count prompts in training, by the number that each must say.
+    documents (int): Documents with at least one mention.
+    counts (Counter[int]): Its count prompts in training, by gold count.
     """
 
     mentions: int = 0
@@ -35,11 +36,11 @@ class LabelStatistics:
 
 @dataclass
 class GroupStatistics:
-    """Of one key of doc.spans.
+    """Statistics of a key of doc.spans.
 
-    spans (int): Its spans.
-    overlapping (int): Spans that share a token with another of the same group.
-    not_in_ents (int): Spans that are not in doc.ents, so that they are never learnt.
+    spans (int): Number of spans.
+    overlapping (int): Spans that share a token with another span of the same group.
+    not_in_ents (int): Spans that are not in doc.ents, so that they are not learnt.
     """
 
     spans: int = 0
@@ -49,37 +50,37 @@ class GroupStatistics:
 
 @dataclass
 class CorpusStatistics:
-    """Of the documents given to `add`.
+    """Statistics of the documents given to `add`.
 
-    asked (Sequence[str]): The labels that the component asks for.
-    documents (int): Documents.
-    tokens (int): Their spaCy tokens.
-    labels (dict[str, LabelStatistics]): Of each label found or asked for.
-    mentions_per_document (Counter[int]): Documents by the number of their mentions.
+    component_labels (Sequence[str]): The labels of the component.
+    documents (int): Number of documents.
+    tokens (int): Number of spaCy tokens.
+    labels (dict[str, LabelStatistics]): Statistics of each label of the component or of a mention.
+    mentions_per_document (Counter[int]): Documents by number of mentions.
     misaligned (int): Mentions that start or end inside one of the pipeline's own tokens. They are
-        learnt as they are, as training reads the text; predicted spans have whole tokens, so for
-        ents_f they can't be found.
-    misaligned_shown (list[str]): The first of them.
-    no_tree (Counter[str]): Documents that can't be learnt from, by the reason.
-    groups (dict[str, GroupStatistics]): Of each key of doc.spans.
+        learnt, as training reads the text; predicted spans have whole tokens, so ents_f counts
+        them as missed.
+    misaligned_examples (list[str]): The first misaligned mentions.
+    no_tree (Counter[str]): Documents that can't be trained on, by reason.
+    groups (dict[str, GroupStatistics]): Statistics of each key of doc.spans.
     repeated (int): Documents with the text of an earlier one.
     texts (set[bytes]): Digests of the texts.
     """
 
-    asked: Sequence[str]
+    component_labels: Sequence[str]
     documents: int = 0
     tokens: int = 0
     labels: dict[str, LabelStatistics] = field(default_factory=dict)
     mentions_per_document: Counter[int] = field(default_factory=Counter)
     misaligned: int = 0
-    misaligned_shown: list[str] = field(default_factory=list)
+    misaligned_examples: list[str] = field(default_factory=list)
     no_tree: Counter[str] = field(default_factory=Counter)
     groups: dict[str, GroupStatistics] = field(default_factory=dict)
     repeated: int = 0
     texts: set[bytes] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        for label in self.asked:
+        for label in self.component_labels:
             self.labels[label] = LabelStatistics()
 
     @property
@@ -88,19 +89,19 @@ class CorpusStatistics:
         return sum(label.mentions for label in self.labels.values())
 
     @property
-    def found(self) -> set[str]:
+    def mentioned_labels(self) -> set[str]:
         """RETURNS (set[str]): The labels that have mentions."""
         return {name for name, label in self.labels.items() if label.mentions}
 
     @property
     def counts(self) -> Counter[int]:
-        """RETURNS (Counter[int]): Count prompts of all labels, by the number they must say."""
+        """RETURNS (Counter[int]): Count prompts of all labels, by gold count."""
         return sum((label.counts for label in self.labels.values()), Counter())
 
     def add(self, example: Example) -> None:
         """Count a document.
 
-        example (Example): Its reference holds the gold annotation.
+        example (Example): Its reference has the gold annotation.
         """
         reference = example.reference
         self.documents += 1
@@ -112,15 +113,15 @@ class CorpusStatistics:
         self._add_misaligned(example)
         for key, group in reference.spans.items():
             self._add_group(key, group, reference)
-        reason = why_no_tree(reference, self.asked)
+        reason = why_no_tree(reference, self.component_labels)
         if reason is not None:
             self.no_tree[reason] += 1
             return
-        for label, mentions in gold_of(reference, self.asked).mentions.items():
+        for label, mentions in gold_of(reference, self.component_labels).mentions.items():
             self.labels[label].counts[len(mentions)] += 1
 
     def to_dict(self) -> dict[str, Any]:
-        """RETURNS (dict[str, Any]): All of it, for JSON."""
+        """RETURNS (dict[str, Any]): The statistics as JSON."""
         return {
             "documents": self.documents,
             "tokens": self.tokens,
@@ -136,7 +137,7 @@ class CorpusStatistics:
             },
             "counts": _histogram(self.counts),
             "misaligned": self.misaligned,
-            "misaligned_shown": self.misaligned_shown,
+            "misaligned_shown": self.misaligned_examples,
             "no_tree": dict(self.no_tree),
             "spans": {key: vars(group) for key, group in self.groups.items()},
             "repeated_texts": self.repeated,
@@ -155,8 +156,8 @@ class CorpusStatistics:
         for ent in ents:
             if not example.get_aligned_spans_y2x([ent], allow_overlap=True):
                 self.misaligned += 1
-                if len(self.misaligned_shown) < SHOWN:
-                    self.misaligned_shown.append(
+                if len(self.misaligned_examples) < MAX_EXAMPLES:
+                    self.misaligned_examples.append(
                         f"{ent.text!r} ({ent.label_}) in {example.reference.text[:60]!r}"
                     )
 
@@ -170,11 +171,11 @@ class CorpusStatistics:
 
 
 def why_no_tree(doc: Doc, labels: Sequence[str]) -> str | None:
-    """Why a document can't be learnt from.
+    """Find the reason why a document can't be trained on.
 
     doc (Doc): A gold document.
-    labels (Sequence[str]): The labels that the component asks for.
-    RETURNS (str | None): The reason; None if it can.
+    labels (Sequence[str]): The labels of the component.
+    RETURNS (str | None): BLANK, NOT_ANNOTATED or NO_LABEL; None for a usable document.
     """
     if is_usable(doc, labels):
         return None
@@ -185,17 +186,21 @@ def why_no_tree(doc: Doc, labels: Sequence[str]) -> str | None:
     return NO_LABEL
 
 
-def count_overlapping(places: Sequence[tuple[int, int]]) -> int:
-    """RETURNS (int): Places, sorted, that have something in common with another."""
+def count_overlapping(spans: Sequence[tuple[int, int]]) -> int:
+    """Count spans that overlap another span.
+
+    spans (Sequence[tuple[int, int]]): Start and end of each span, sorted.
+    RETURNS (int): Number of overlapping spans.
+    """
     overlapping: set[int] = set()
-    furthest, reach = -1, -1  # which one reaches how far
-    for i, (start, end) in enumerate(places):
-        if start < reach:
-            overlapping |= {i, furthest}
-        if end > reach:
-            furthest, reach = i, end
+    last, last_end = -1, -1  # index and end of the span that ends last so far
+    for i, (start, end) in enumerate(spans):
+        if start < last_end:
+            overlapping |= {i, last}
+        if end > last_end:
+            last, last_end = i, end
     return len(overlapping)
 
 
 def _histogram(counts: Counter[int]) -> dict[str, int]:
-    return {str(number): counts[number] for number in sorted(counts)}
+    return {str(count): counts[count] for count in sorted(counts)}

@@ -1,4 +1,4 @@
-"""Token-and-tag files into records, through spaCy's own converters (spacy.training.converters)."""
+"""Records of token-and-tag files, by spaCy's own converters (`spacy.training.converters`)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from spacy.tokens import Doc
 
-from .record import BadRecord, GoldSpan, Record, make_record, shown
+from .record import BadRecord, GoldSpan, Record, make_record, short_repr
 
-# IOB, IOB2, BILUO, BIOES and BMES; spaCy's converters know the first two.
+# IOB, IOB2, BILUO, BIOES and BMES; spaCy's converters read the first two.
 TAG = re.compile(r"O|[BIMELUS]-\S+")
 BEGINNINGS = ("B-", "S-", "U-")
 DOCUMENT = "-DOCSTART-"
-# Each call of a converter makes a Vocab.
+# Sentences per call of a converter: each call makes a Vocab.
 BLOCK = 1000
 
 Line = tuple[int, str | BadRecord]
@@ -23,7 +23,7 @@ Converter = Callable[..., Iterable[Doc]]
 
 
 class Sentence(NamedTuple):
-    """A sentence of a file: the line it starts on, its words, and a tag of each (IOB2)."""
+    """A sentence of a file: number of its first line, words, and the IOB2 tag of each word."""
 
     line: int
     words: list[str]
@@ -31,35 +31,36 @@ class Sentence(NamedTuple):
 
 
 def read_conll(lines: Iterable[Line], joiner: str) -> Iterator[tuple[int, Record | BadRecord]]:
-    """Sentences with a token a line, its tag in the last column, and a blank line behind each.
+    """Read sentences with one token per line, its tag in the last column, and a blank line between
+    sentences.
 
-    Each sentence is a document, as in the paper; lines that say -DOCSTART- only part them.
+    Each sentence is a document, as in the paper; -DOCSTART- lines separate sentences.
 
     lines (Iterable[Line]): Numbered lines.
-    joiner (str): What stands between two tokens of the text: " ", or "" for Chinese.
-    YIELDS (tuple[int, Record | BadRecord]): The line a sentence starts on and its record, or a bad
-        line's number and what is wrong. A sentence with a bad line gives no record.
+    joiner (str): Separator of the tokens in the text: " ", or "" for Chinese.
+    YIELDS (tuple[int, Record | BadRecord]): Number of the first line of a sentence and its record,
+        or number of a bad line and the error. A sentence with a bad line has no record.
     """
-    yield from _converted(_conll_sentences(lines), _through_conll, joiner)
+    yield from _records(_conll_sentences(lines), _convert_conll, joiner)
 
 
 def read_iob(lines: Iterable[Line], joiner: str) -> Iterator[tuple[int, Record | BadRecord]]:
-    """Sentences of one line each, of tokens such as `London|B-GPE` or `London|NNP|B-GPE`.
+    """Read one sentence per line, with tokens such as `London|B-GPE` or `London|NNP|B-GPE`.
 
     lines (Iterable[Line]): Numbered lines.
-    joiner (str): What stands between two tokens of the text.
-    YIELDS (tuple[int, Record | BadRecord]): Line number, and the record or what is wrong.
+    joiner (str): Separator of the tokens in the text.
+    YIELDS (tuple[int, Record | BadRecord]): Line number, and the record or the error.
     """
-    yield from _converted(_iob_sentences(lines), _through_iob, joiner)
+    yield from _records(_iob_sentences(lines), _convert_iob, joiner)
 
 
 def _conll_sentences(lines: Iterable[Line]) -> Iterator[Sentence | tuple[int, BadRecord]]:
-    for is_between, group in groupby(lines, _is_between):
-        if not is_between:
+    for is_separator, group in groupby(lines, _is_separator):
+        if not is_separator:
             yield _conll_sentence(group)
 
 
-def _is_between(line: Line) -> bool:
+def _is_separator(line: Line) -> bool:
     text = line[1]
     return isinstance(text, str) and (not text.strip() or text.split()[0] == DOCUMENT)
 
@@ -81,11 +82,11 @@ def _conll_sentence(lines: Iterable[Line]) -> Sentence | tuple[int, BadRecord]:
 def _check_columns(rows: list[tuple[int, list[str]]]) -> None:
     row, first = rows[-1][1], rows[0][1]
     if len(row) < 2:
-        raise BadRecord(f"a token and its tag are needed, not {shown(' '.join(row))}")
+        raise BadRecord(f"a token and its tag are needed, not {short_repr(' '.join(row))}")
     if len(row) != len(first):
         raise BadRecord(
             f"{len(row)} columns, and its sentence started with {len(first)}: "
-            f"{shown(' '.join(row))}"
+            f"{short_repr(' '.join(row))}"
         )
     _check_tag(row[-1])
 
@@ -101,8 +102,8 @@ def _iob_sentences(lines: Iterable[Line]) -> Iterator[Sentence | tuple[int, BadR
             for token in fields:
                 if len(token) not in (2, 3) or len(token) != len(fields[0]) or not token[0]:
                     raise BadRecord(
-                        "expected token|tag or token|part-of-speech|tag all along the line, not "
-                        f"{shown('|'.join(token))}"
+                        "expected token|tag or token|part-of-speech|tag in the whole line, not "
+                        f"{short_repr('|'.join(token))}"
                     )
                 _check_tag(token[-1])
         except BadRecord as error:
@@ -114,8 +115,8 @@ def _iob_sentences(lines: Iterable[Line]) -> Iterator[Sentence | tuple[int, BadR
 def _check_tag(tag: str) -> None:
     if not TAG.fullmatch(tag):
         raise BadRecord(
-            f"{shown(tag)} is no tag: expected O, or B, I, L, U, E, S or M with a label, such as "
-            "B-PER"
+            f"{short_repr(tag)} is no tag: expected O, or B, I, L, U, E, S or M with a label, such "
+            "as B-PER"
         )
 
 
@@ -125,14 +126,14 @@ def _iob2(tag: str) -> str:
     return f"{'B' if tag.startswith(BEGINNINGS) else 'I'}-{tag[2:]}"
 
 
-def _converted(
+def _records(
     sentences: Iterator[Sentence | tuple[int, BadRecord]],
     convert: Callable[[list[Sentence]], list[Doc]],
     joiner: str,
 ) -> Iterator[tuple[int, Record | BadRecord]]:
     while block := list(islice(sentences, BLOCK)):
-        whole = [sentence for sentence in block if isinstance(sentence, Sentence)]
-        docs = iter(convert(whole) if whole else [])
+        valid = [sentence for sentence in block if isinstance(sentence, Sentence)]
+        docs = iter(convert(valid) if valid else [])
         for sentence in block:
             if not isinstance(sentence, Sentence):
                 yield sentence
@@ -143,7 +144,7 @@ def _converted(
                 yield sentence.line, error
 
 
-def _through_conll(sentences: list[Sentence]) -> list[Doc]:
+def _convert_conll(sentences: list[Sentence]) -> list[Doc]:
     from spacy.training.converters import conll_ner_to_docs
 
     rows = "\n\n".join(
@@ -154,7 +155,7 @@ def _through_conll(sentences: list[Sentence]) -> list[Doc]:
     return list(conll_ner_to_docs(rows, n_sents=0, no_print=True))
 
 
-def _through_iob(sentences: list[Sentence]) -> list[Doc]:
+def _convert_iob(sentences: list[Sentence]) -> list[Doc]:
     from spacy.training.converters import iob_to_docs
 
     rows = "\n".join(
@@ -165,11 +166,11 @@ def _through_iob(sentences: list[Sentence]) -> list[Doc]:
 
 
 def _record(doc: Doc, joiner: str) -> Record:
-    """RETURNS (Record): The text that the words give, and the entities' characters in it."""
-    starts, place = [], 0
+    """RETURNS (Record): The joined words, and the character spans of the entities."""
+    starts, offset = [], 0
     for token in doc:
-        starts.append(place)
-        place += len(token) + len(joiner)
+        starts.append(offset)
+        offset += len(token) + len(joiner)
     spans = [
         GoldSpan(starts[ent.start], starts[ent.end - 1] + len(doc[ent.end - 1]), ent.label_)
         for ent in doc.ents

@@ -17,6 +17,7 @@ from ..tokenization.arrays import Ints
 from ..tokenization.codec import Codec
 from .attention import attention_mask
 from .kv_cache import SlotCache
+from .model_config import max_positions, text_config
 from .packed_attention import use_packed_attention
 from .partial_logits import PartialRequest, partial_logits
 from .step import StepOutput
@@ -51,8 +52,7 @@ class LanguageModel:
     @property
     def config(self) -> Any:
         """RETURNS (transformers.PretrainedConfig): The configuration of the text model."""
-        config = self.base.config
-        return config.get_text_config() if hasattr(config, "get_text_config") else config
+        return text_config(self.base.config)
 
     @property
     def device(self) -> torch.device:
@@ -67,10 +67,7 @@ class LanguageModel:
     def max_positions(self) -> int | None:
         """RETURNS (int | None): Number of positions that the network distinguishes; None if its
         configuration names none."""
-        for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
-            if (limit := getattr(self.config, name, None)) is not None:
-                return int(limit)
-        return None
+        return max_positions(self.base.config)
 
     def tensor(self, values: Ints) -> torch.Tensor:
         """RETURNS (torch.Tensor): The values on the network's device."""

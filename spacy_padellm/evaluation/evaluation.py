@@ -109,7 +109,7 @@ def evaluate(
     """Run a pipeline over gold documents and score what it finds.
 
     nlp (Language): The pipeline.
-    component (PadellmNER): The component in it to evaluate; see `find_component`.
+    component (PadellmNER): The component in it to evaluate, one of its padellm_ner components.
     examples (Iterable[Example]): Their references hold the gold entities. The predicted documents
         are annotated.
     batch_size (int | None): Documents that go through the pipeline together; None takes the
@@ -162,30 +162,6 @@ def evaluate(
         "versions": versions(),
     }
     return Evaluation(metrics, outcomes)
-
-
-def find_component(nlp: Language, name: str | None = None) -> PadellmNER:
-    """Find the component to evaluate.
-
-    nlp (Language): The pipeline.
-    name (str | None): Its name; may be None if there is but one.
-    RETURNS (PadellmNER): The component.
-    RAISES (ValueError): There is none (of that name), or several and no name.
-    """
-    from ..pipeline.component import PadellmNER
-
-    found = {key: pipe for key, pipe in nlp.pipeline if isinstance(pipe, PadellmNER)}
-    if name is None and len(found) > 1:
-        raise ValueError(
-            f"The pipeline has {len(found)} padellm_ner components: {', '.join(found)}. Name the "
-            "one to evaluate."
-        )
-    if not found or (name is not None and name not in found):
-        raise ValueError(
-            f"The pipeline has no padellm_ner component{f' {name!r}' if name else ''}; its "
-            f"components are: {', '.join(nlp.pipe_names) or 'none'}."
-        )
-    return found[name] if name is not None else next(iter(found.values()))
 
 
 def mention_scores(outcomes: Sequence[Outcome]) -> dict[str, Any]:

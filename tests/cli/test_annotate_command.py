@@ -38,19 +38,19 @@ def wait_for_shards(output, n, process, log):
         time.sleep(0.002)
 
 
-def test_annotates_and_says_so(ruler, tmp_path):
+def test_annotates_and_reports_it(ruler, tmp_path):
     source = write_jsonl(tmp_path / "source.jsonl", ["Ada left.", "To Rome."])
-    code, said = run(ruler, source, tmp_path / "out")
-    assert code == 0, said
-    assert "All 2 documents are annotated" in said
+    code, output = run(ruler, source, tmp_path / "out")
+    assert code == 0, output
+    assert "All 2 documents are annotated" in output
     assert records(tmp_path / "out")[0] == {
         "id": 0,
         "text": "Ada left.",
         "entities": [{"start": 0, "end": 3, "label": "person", "text": "Ada", "score": None}],
     }
-    code, said = run(ruler, source, tmp_path / "out")
-    assert code == 0, said
-    assert "was finished before" in said
+    code, output = run(ruler, source, tmp_path / "out")
+    assert code == 0, output
+    assert "was finished before" in output
 
 
 def test_documents_that_fail_have_an_exit_code(ruler, tmp_path):
@@ -59,9 +59,9 @@ def test_documents_that_fail_have_an_exit_code(ruler, tmp_path):
     two.write_bytes(b"Rome\n\xff\nDROP\n")
     arguments = (ruler, one, two, tmp_path / "out", "--batch-size", "2", "--shard-size", "3")
     for _ in range(2):
-        code, said = run(*arguments)
-        assert code == 3, said
-        assert "3 documents failed" in said
+        code, output = run(*arguments)
+        assert code == 3, output
+        assert "3 documents failed" in output
     assert [(one["input"], one["number"]) for one in errors(tmp_path / "out")] == [
         *((str(one), 2), (str(two), 2), (str(two), 3))
     ]
@@ -79,19 +79,19 @@ def test_documents_that_fail_have_an_exit_code(ruler, tmp_path):
 def test_refused(ruler, tmp_path, change, reason):
     source = write_jsonl(tmp_path / "source.jsonl", ["Ada"])
     assert run(ruler, source, tmp_path / "out")[0] == 0
-    code, said = run(ruler, source, tmp_path / "out", *change)
+    code, output = run(ruler, source, tmp_path / "out", *change)
     assert code == 1
-    assert reason in said
+    assert reason in output
 
 
 def test_nothing_there(ruler, tmp_path):
     source = write_jsonl(tmp_path / "source.jsonl", ["Ada"])
-    code, said = run(tmp_path / "nowhere", source, tmp_path / "out")
+    code, output = run(tmp_path / "nowhere", source, tmp_path / "out")
     assert code == 1
-    assert "There is no pipeline" in said
-    code, said = run(ruler, tmp_path / "nowhere.txt", tmp_path / "out")
+    assert "There is no pipeline" in output
+    code, output = run(ruler, tmp_path / "nowhere.txt", tmp_path / "out")
     assert code == 1
-    assert "There is no" in said
+    assert "There is no" in output
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -102,9 +102,9 @@ def test_stopped_by_a_signal(ruler, tmp_path, number):
     wait_for_shards(out, 2, process, log)
     process.send_signal(number)
     assert process.wait(60) == 128 + number, log.read_text()
-    said = " ".join(log.read_text().split())
-    assert f"Stopped by {number.name}" in said
-    assert "of 400 documents are done and kept" in said
+    output = " ".join(log.read_text().split())
+    assert f"Stopped by {number.name}" in output
+    assert "of 400 documents are done and kept" in output
     assert not list(out.rglob("*.tmp"))
 
 
@@ -113,8 +113,8 @@ def test_a_killed_run_of_a_model_goes_on(taught_folder, tmp_path):
     texts = [f"{text} {i}" for i in range(60) for text in TEXTS]
     source = write_jsonl(tmp_path / "source.jsonl", texts)
     options = ("--shard-size", 8, "--batch-size", 4)
-    code, said = run(taught_folder, source, tmp_path / "whole", *options)
-    assert code == 0, said
+    code, output = run(taught_folder, source, tmp_path / "whole", *options)
+    assert code == 0, output
     log, out = tmp_path / "log.txt", tmp_path / "out"
     process = start(log, taught_folder, source, out, *options)
     wait_for_shards(out, 3, process, log)
@@ -122,8 +122,8 @@ def test_a_killed_run_of_a_model_goes_on(taught_folder, tmp_path):
     assert process.wait(60) == -signal.SIGKILL
     done = (out / "progress.jsonl").read_bytes().count(b"\n")
     assert 3 <= done < len(texts) / 8
-    code, said = run(taught_folder, source, out, *options)
-    assert code == 0, said
+    code, output = run(taught_folder, source, out, *options)
+    assert code == 0, output
     assert contents(out) == contents(tmp_path / "whole")
     scores = [one["score"] for record in records(out) for one in record["entities"]]
     assert scores
@@ -135,7 +135,7 @@ def test_processes_give_the_same(tmp_path):
     source.write_bytes(b"Ada\n\xff\nRome\n\na\nb\nc\n")
     for n in (1, 2):
         options = ("--n-process", n, "--shard-size", 4, "--batch-size", 2)
-        code, said = run("blank:en", source, tmp_path / f"{n}", *options)
-        assert code == 3, said
+        code, output = run("blank:en", source, tmp_path / f"{n}", *options)
+        assert code == 3, output
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
     assert [one["text"] for one in records(tmp_path / "2")] == ["Ada", "Rome", "", *"abc"]

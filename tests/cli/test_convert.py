@@ -122,7 +122,7 @@ def test_bad_lines_can_be_left_out(source, output):
     write_lines(source, GOOD, *BAD.values(), EMPTY)
     code, text = run(source, output, "--skip-bad")
     assert code == 0, text
-    assert "3 bad lines were left out" in text
+    assert "3 bad lines were skipped" in text
     assert all(reason in text for reason in BAD)
     assert len(references(output)) == 2
 
@@ -136,7 +136,7 @@ def test_no_documents(source, output, lines):
     assert not output.exists()
 
 
-def test_overlaps_and_splits_are_told(source, output):
+def test_overlaps_and_splits_are_reported(source, output):
     spans = [(0, 12, "ORG"), (8, 12, "LOC"), (13, 16, "MISC")]
     keys = ("start", "end", "label")
     value = {"text": "Bank of Rome ex-x", "spans": [dict(zip(keys, span)) for span in spans]}
@@ -144,7 +144,7 @@ def test_overlaps_and_splits_are_told(source, output):
     code, text = run(write_lines(source, {**value, "id": 1}), output, "--spans-key", "all")
     assert code == 0, text
     assert "1 mentions overlap others: they are in doc.spans['all']" in text
-    assert "not read: id" in text
+    assert "Ignored keys: id" in text
     (doc,) = references(output)
     assert [span.text for span in doc.spans["all"]] == ["Bank of Rome", "Rome", "ex"]
     assert [ent.text for ent in doc.ents] == ["Bank of Rome", "ex"]
@@ -186,15 +186,16 @@ from spacy_padellm.corpus.conversion import convert_source
 from spacy_padellm.corpus.formats import Source
 from spacy_padellm.corpus.shards import ShardWriter
 peaks = []
-def advance(n_bytes):
+def on_progress(n_bytes):
     peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 with ShardWriter(Path(sys.argv[2]), 500) as shards:
-    convert_source(Source(Path(sys.argv[1]), "spans"), spacy.blank("en"), shards, advance=advance)
+    convert_source(Source(Path(sys.argv[1]), "spans"), spacy.blank("en"), shards,
+                   on_progress=on_progress)
 print(peaks[len(peaks) // 4], peaks[-1])
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows tells no peak of memory")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no peak of memory")
 def test_memory_does_not_grow_with_the_file(source, output):
     # every word is new, so that what is kept of one would show
     texts = (" ".join(f"w{i}x{j}" for j in range(25)) for i in range(4000))

@@ -12,7 +12,6 @@ from support.pipelines import GOLD, example
 from typer.testing import CliRunner
 
 from spacy_padellm.cli import app
-from spacy_padellm.cli.evaluate import read_examples
 from spacy_padellm.training.annotated_labels import ANNOTATED_LABELS
 
 pytest_plugins = ["support.pipeline_fixtures"]
@@ -102,7 +101,7 @@ def test_one_of_two_components_is_named(taught_folder, gold, tmp_path):
     nlp = spacy.load(taught_folder)
     nlp.add_pipe("padellm_ner", name="second", source=spacy.load(taught_folder))
     nlp.to_disk(tmp_path / "two")
-    assert refused("Name the one to evaluate", tmp_path / "two", gold)
+    assert refused("Give the name of one (--component)", tmp_path / "two", gold)
     metrics = tmp_path / "metrics.json"
     code, output = run(
         *("evaluate", tmp_path / "two", gold, "--component", "second", "--output", metrics)
@@ -150,11 +149,11 @@ def test_code_is_imported(taught_folder, gold, tmp_path):
 def test_one_file_for_both_outputs(taught_folder, gold, tmp_path):
     same = tmp_path / "x" / ".." / "page"
     assert refused(
-        "name one file", taught_folder, gold, "--output", tmp_path / "page", "--html", same
+        "name the same file", taught_folder, gold, "--output", tmp_path / "page", "--html", same
     )
 
 
-def test_what_the_gold_leaves_open_is_said(taught_folder, tmp_path):
+def test_limits_of_the_gold_annotation_are_printed(taught_folder, tmp_path):
     nlp = spacy.blank("en")
     docs = [example(nlp, *one).reference for one in GOLD]
     docs[0].user_data[ANNOTATED_LABELS] = ["person"]
@@ -170,14 +169,6 @@ def test_what_the_gold_leaves_open_is_said(taught_folder, tmp_path):
     data = srsly.read_json(metrics)["data"]
     assert data["documents"] == len(GOLD) + 1
     assert (data["limits"]["some_labels"], data["limits"]["not_annotated"]) == (1, 1)
-
-
-def test_text_that_the_tokenizer_refuses(taught_folder, gold, tmp_path):
-    """The file is whole; the message must not say that it is damaged."""
-    nlp = spacy.load(taught_folder)
-    nlp.max_length = 10
-    with pytest.raises(ValueError, match="E088"):
-        read_examples(gold, nlp)
 
 
 def test_metrics_are_printed_where_they_can_not_be_written(taught_folder, gold, tmp_path):

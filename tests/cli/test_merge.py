@@ -63,7 +63,7 @@ def test_whole_pipeline_finds_the_same_without_its_base(away):
         spacy.load(place / "trained")("Bo likes Oslo.")
 
 
-def test_what_is_written_says_that_it_is_whole(away):
+def test_written_pipeline_is_marked_as_whole(away):
     place, _ = away
     model = spacy.load(place / "whole").config["components"]["padellm_ner"]["model"]
     assert model["adapter"] is None
@@ -91,7 +91,7 @@ def test_whole_pipeline_may_be_saved_again_and_moved(away, tmp_path):
     assert same_annotation(spacy.load(tmp_path / "again").pipe(TEXTS), docs, 1e-4)
 
 
-def test_dtype_that_is_asked_for(taught_folder, tmp_path):
+def test_dtype_of_the_option(taught_folder, tmp_path):
     code, output = run(taught_folder, tmp_path / "half", "--dtype", "bfloat16")
     assert code == 0, output
     assert dtypes(tmp_path / "half") == {"BF16"}
@@ -165,16 +165,16 @@ def test_bad_arguments(taught_folder, tmp_path, arguments, message):
 @pytest.mark.weights
 @pytest.mark.slow
 def test_shipped_pipeline(assembled, shipped, sample_texts, tmp_path):
-    """Merged, the shipped pipeline says the same in a process that has no base in its cache."""
+    """Merged, the shipped pipeline finds the same in a process that has no base in its cache."""
     merge(assembled, tmp_path / "whole")
     texts = sample_texts[:8]
     code = (
         "import json, sys, spacy\n"
         "nlp = spacy.load(sys.argv[1])\n"
         "docs = nlp.pipe(json.loads(sys.argv[2]))\n"
-        "said = [[[(e.start_char, e.end_char, e.label_) for e in doc.ents],"
+        "spans = [[[(e.start_char, e.end_char, e.label_) for e in doc.ents],"
         " [float(s) for s in doc.spans['padellm_ner'].attrs['scores']]] for doc in docs]\n"
-        "print(json.dumps(said))"
+        "print(json.dumps(spans))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "whole"), json.dumps(texts)],

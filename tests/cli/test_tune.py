@@ -6,7 +6,8 @@ from support.pipelines import GOLD, example, ner_of
 from typer.testing import CliRunner
 
 from spacy_padellm.cli import app
-from spacy_padellm.cli.evaluate import load, run
+from spacy_padellm.cli.evaluate import run
+from spacy_padellm.cli.inputs import load_inputs
 from spacy_padellm.evaluation.tuning import Trial, best, tune
 
 pytest_plugins = ["support.pipeline_fixtures"]
@@ -35,7 +36,7 @@ def test_the_best_and_of_equal_ones_the_first():
 
 
 def test_trials_are_what_the_pipeline_comes_to(taught_folder, gold):
-    nlp, ner, examples = load(taught_folder, gold)
+    nlp, ner, examples = load_inputs(taught_folder, gold)
     decoded = []
     trials = tune(nlp, ner, examples, [None, 0.2], [0.0, 0.5, 0.999999], progress=decoded.append)
     assert [(one.count_slack, one.threshold) for one in trials] == [
@@ -51,7 +52,7 @@ def test_trials_are_what_the_pipeline_comes_to(taught_folder, gold):
 
 
 def test_components_before_it_are_run(taught_folder, gold):
-    nlp, ner, examples = load(taught_folder, gold)
+    nlp, ner, examples = load_inputs(taught_folder, gold)
     nlp.add_pipe("sentencizer", first=True)
     tune(nlp, ner, examples, [None], [0.0])
     assert all(example.predicted.has_annotation("SENT_START") for example in examples)
@@ -60,25 +61,25 @@ def test_components_before_it_are_run(taught_folder, gold):
 def test_the_pipeline_with_the_best_settings(taught_folder, gold, tmp_path, monkeypatch):
     monkeypatch.setattr("spacy_padellm.evaluation.tuning.SLACKS", (0.3, None))
     output, json = tmp_path / "tuned", tmp_path / "new" / "trials.json"
-    code, said = tune_by_command(taught_folder, gold, "--output", output, "--json", json)
-    assert code == 0, said
+    code, printed = tune_by_command(taught_folder, gold, "--output", output, "--json", json)
+    assert code == 0, printed
     tried = srsly.read_json(json)
     assert len(tried) == 20
     chosen = max(tried, key=lambda one: one["scores"]["padellm_f"])
-    assert f"threshold = {chosen['threshold']}" in said
+    assert f"threshold = {chosen['threshold']}" in printed
     ner = ner_of(spacy.load(output))
     assert ner.decoder.count_slack == 0.3 == pytest.approx(chosen["count_slack"])
     assert ner.cfg["threshold"] == pytest.approx(chosen["threshold"])
-    code, said = tune_by_command(taught_folder, gold, "--output", output)
+    code, printed = tune_by_command(taught_folder, gold, "--output", output)
     assert code == 1
-    assert "There is something at" in said
+    assert "There is something at" in printed
 
 
 @pytest.mark.parametrize("missing", ["pipeline", "data"])
-def test_what_is_not_there(taught_folder, gold, tmp_path, missing):
+def test_missing_pipeline_or_data(taught_folder, gold, tmp_path, missing):
     nowhere = tmp_path / "nowhere"
     arguments = (nowhere, gold) if missing == "pipeline" else (taught_folder, nowhere)
-    code, said = tune_by_command(*arguments)
+    code, printed = tune_by_command(*arguments)
     assert code == 1
-    assert "Can't tune" in said
-    assert "nowhere" in said
+    assert "Can't tune" in printed
+    assert "nowhere" in printed

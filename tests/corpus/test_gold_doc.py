@@ -54,7 +54,7 @@ def test_a_document_without_mentions_is_annotated():
     assert all(token.ent_iob_ == "O" for token in doc)
 
 
-def test_labels_that_it_answers_for_are_kept():
+def test_labels_that_it_is_annotated_for_are_kept():
     doc = reloaded(gold("Bo.", (0, 2, "A"), labels=["A", "B"]).doc)
     assert list(doc.user_data[ANNOTATED_LABELS]) == ["A", "B"]
     assert all_spans(doc) == [(0, 2, "A")]
@@ -63,7 +63,7 @@ def test_labels_that_it_answers_for_are_kept():
 def test_a_text_above_spacys_bound_is_a_bad_record():
     nlp = spacy.blank("en")
     nlp.max_length = 5
-    with pytest.raises(BadRecord, match="does not take the text"):
+    with pytest.raises(BadRecord, match="rejects the text"):
         make_gold_doc(nlp, make_record("longer text", []), "gold")
 
 

@@ -16,7 +16,7 @@ def test_spans():
     assert record.text == TEXT
     assert record.spans == ((0, 3, "PER"), (8, 10, "PER"))
     assert record.labels == ("PER", "LOC")
-    assert record.unread == ("id",)
+    assert record.ignored_keys == ("id",)
 
 
 def test_white_space_at_the_edges_of_a_span_is_left_out_and_counted():
@@ -46,7 +46,7 @@ def test_white_space_at_the_edges_of_a_span_is_left_out_and_counted():
         (spans((0, 3, " ")), "not blank"),
         (spans((0, 3, 7)), "not 7"),
         (spans((0, 3, "PER"), labels=["LOC"]), "'PER' of a span is not among"),
-        (spans(labels=[]), "answers for no label"),
+        (spans(labels=[]), "annotated for no label"),
         (spans(labels="PER"), "must be a list"),
         (
             {"text": TEXT, "spans": [{"start": 0, "end": 3, "label": "P", "text": "Bo"}]},
@@ -91,7 +91,7 @@ def test_a_text_without_mentions_is_a_list_too():
         ([TEXT, [0, 0, "Bo", "PER"]], "the mention is 'Bo', and the text has 'Ada'"),
         ([TEXT, [0, 0, None, "PER"]], "the mention is None"),
         ([TEXT, [0, 0, "Ada", None]], "has no label"),
-        # a file with exclusive ends says so, at the last token too
+        # a file with exclusive ends is recognized, at the last token too
         ([TEXT, [0, 1, "Ada", "PER"]], "it fits with --exclusive-end"),
         ([TEXT, [2, 4, "Bo .", "PER"]], "it fits with --exclusive-end"),
     ],

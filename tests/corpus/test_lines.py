@@ -2,8 +2,9 @@ import json
 
 import pytest
 
-from spacy_padellm.corpus import lines
-from spacy_padellm.corpus.lines import Unreadable, read_lines, read_values
+from spacy_padellm.corpus import json_array
+from spacy_padellm.corpus.json_array import UnreadableArray
+from spacy_padellm.corpus.lines import read_lines, read_values
 from spacy_padellm.corpus.record import BadRecord
 
 
@@ -45,7 +46,7 @@ def test_lines_that_are_not_utf8(path):
 @pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
 def test_an_array_gives_its_elements(path, monkeypatch, indent, chunk):
     elements = [["é宫\n", [0, 1, "a", "B"]], ["[[ ]", []], {"text": "}{"}]
-    monkeypatch.setattr(lines, "CHUNK_BYTES", chunk)
+    monkeypatch.setattr(json_array, "CHUNK_BYTES", chunk)
     found = values(path, json.dumps(elements, indent=indent, ensure_ascii=False) + "\n")
     assert [value for _, value in found] == elements
     if indent:
@@ -63,12 +64,12 @@ def test_an_array_gives_its_elements(path, monkeypatch, indent, chunk):
     ],
 )
 def test_an_array_with_a_fault_is_not_read_on(path, data, reason):
-    with pytest.raises(Unreadable, match=reason):
+    with pytest.raises(UnreadableArray, match=reason):
         values(path, data)
 
 
 def test_a_long_array_is_not_held_in_memory(path, monkeypatch):
-    monkeypatch.setattr(lines, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(json_array, "CHUNK_BYTES", 1000)
     path.write_text(json.dumps([["x" * 50]] * 10_000))
     read = 0
 

@@ -43,10 +43,10 @@ def test_mentions_and_counts():
     assert counted.labels["CITY"].mentions == 1
     assert not counted.labels["CITY"].counts
     assert counted.counts == {2: 1, 1: 1, 0: 7}
-    assert counted.found == {"PER", "LOC", "CITY"}
+    assert counted.mentioned_labels == {"PER", "LOC", "CITY"}
 
 
-def test_a_label_that_a_document_does_not_answer_for_is_no_prompt():
+def test_a_label_that_a_document_is_not_annotated_for_is_no_prompt():
     doc = gold("Ada", (0, 3, "PER"))
     doc.user_data[ANNOTATED_LABELS] = ["PER"]
     counted = statistics(doc)
@@ -73,7 +73,7 @@ def test_gold_inside_a_token_of_the_pipeline():
     counted = CorpusStatistics(LABELS)
     counted.add(Example(predicted, doc))
     assert counted.misaligned == 1
-    assert counted.misaligned_shown == ["'ex' (ORG) in 'ex-x Bo'"]
+    assert counted.misaligned_examples == ["'ex' (ORG) in 'ex-x Bo'"]
 
 
 def test_span_groups():
@@ -85,7 +85,7 @@ def test_span_groups():
 
 
 @pytest.mark.parametrize(
-    ("places", "expected"),
+    ("spans", "expected"),
     [
         ([], 0),
         ([(0, 2), (2, 3)], 0),
@@ -94,8 +94,8 @@ def test_span_groups():
         ([(0, 3), (1, 2), (2, 5), (5, 6)], 3),
     ],
 )
-def test_count_overlapping(places, expected):
-    assert count_overlapping(places) == expected
+def test_count_overlapping(spans, expected):
+    assert count_overlapping(spans) == expected
 
 
 def test_repeated_texts():

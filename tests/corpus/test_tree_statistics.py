@@ -2,13 +2,13 @@ import spacy
 from support.gold_trees import gold_trees
 from support.pipelines import GOLD, LABELS, gold_examples
 
-from spacy_padellm.corpus.tree_statistics import SHOWN, TreeStatistics
+from spacy_padellm.corpus.tree_statistics import MAX_EXAMPLES, TreeStatistics
 from spacy_padellm.training.gold_of import gold_of
 
 
 def count(builder, **options):
     examples = gold_examples(spacy.blank("en"))
-    counted = TreeStatistics(**{"window": None, **options})
+    counted = TreeStatistics(**{"max_positions": None, **options})
     for example in examples:
         (tree,) = gold_trees([example], LABELS, builder)
         counted.add(tree, tree, gold_of(example.reference, LABELS), builder)
@@ -41,7 +41,7 @@ def test_tokens_are_those_of_prompts_written_apart(toy_builder):
 def test_longest_first(toy_builder):
     counted, _ = count(toy_builder)
     longest = counted.to_dict()["longest"]
-    assert len(longest) == min(SHOWN, len(GOLD))
+    assert len(longest) == min(MAX_EXAMPLES, len(GOLD))
     assert [entry["tokens"] for entry in longest] == sorted(
         (entry["tokens"] for entry in longest), reverse=True
     )
@@ -51,10 +51,10 @@ def test_longest_first(toy_builder):
 
 def test_window_and_bound_on_mentions(toy_builder):
     positions = max(entry["positions"] for entry in count(toy_builder)[0].to_dict()["longest"])
-    assert count(toy_builder, window=positions)[0].too_long == 0
-    over = count(toy_builder, window=positions - 1)[0]
+    assert count(toy_builder, max_positions=positions)[0].too_long == 0
+    over = count(toy_builder, max_positions=positions - 1)[0]
     assert over.too_long == 1
-    assert f"{positions} positions" in over.too_long_shown[0]
+    assert f"{positions} positions" in over.too_long_examples[0]
     assert count(toy_builder, max_mention_tokens=8)[0].long_mentions == 1  # Ada Byron: 9 bytes
     assert count(toy_builder, max_mention_tokens=9)[0].long_mentions == 0
 
@@ -64,7 +64,7 @@ def test_another_decoders_tree_beside_the_papers_sequences(toy_builder):
     gold = gold_of(example.reference, LABELS)
     (paper,) = gold_trees([example], LABELS, toy_builder)
     own = next(paper.prompts())
-    counted = TreeStatistics(window=None)
+    counted = TreeStatistics(max_positions=None)
     counted.add(own, paper, gold, toy_builder)
     assert counted.tokens == len(own) < len(paper)
     assert counted.sequences == len(LABELS) + 2

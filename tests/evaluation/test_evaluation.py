@@ -5,9 +5,9 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
-from support.pipelines import GOLD, LABELS, ScriptedDecoder, blank_pipeline, example, ner_of, script
+from support.pipelines import GOLD, LABELS, ScriptedDecoder, example, ner_of, script
 
-from spacy_padellm.evaluation.evaluation import LIMITS, evaluate, find_component, gold_limits
+from spacy_padellm.evaluation.evaluation import LIMITS, evaluate, gold_limits
 from spacy_padellm.evaluation.provenance import PACKAGES
 from spacy_padellm.pipeline.scorer import ner_score
 from spacy_padellm.training.annotated_labels import ANNOTATED_LABELS
@@ -240,19 +240,6 @@ def test_malformed_answers_are_counted(tiny):
     assert metrics["mentions"]["malformed"] == 2 * len(GOLD)
     assert metrics["mentions"]["unended"] == len(GOLD)
     assert metrics["counts"]["n_prompts"] == 0
-
-
-def test_component_is_found(tiny_base):
-    nlp = blank_pipeline(tiny_base)
-    assert find_component(nlp) is find_component(nlp, "padellm_ner") is ner_of(nlp)
-    with pytest.raises(ValueError, match="no padellm_ner component 'other'"):
-        find_component(nlp, "other")
-    nlp.add_pipe("padellm_ner", name="second")
-    with pytest.raises(ValueError, match="padellm_ner, second"):
-        find_component(nlp)
-    assert find_component(nlp, "second").name == "second"
-    with pytest.raises(ValueError, match="components are: none"):
-        find_component(spacy.blank("en"))
 
 
 def test_decode_and_align_are_what_predict_does(said):
