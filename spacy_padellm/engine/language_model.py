@@ -67,7 +67,7 @@ class LanguageModel:
     def max_positions(self) -> int | None:
         """RETURNS (int | None): Number of positions that the network distinguishes; None if its
         configuration names none."""
-        return max_positions(self.base.config)
+        return max_positions(self.config)
 
     def tensor(self, values: Ints) -> torch.Tensor:
         """RETURNS (torch.Tensor): The values on the network's device."""

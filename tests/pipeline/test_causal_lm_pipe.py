@@ -27,10 +27,10 @@ ODD_TEXTS = [
 class FailingDecoder(TreeDecoder):
     """Fails on a text."""
 
-    def ask(self, builder, texts, *rest):
+    def question_trees(self, builder, texts, *rest):
         if any(text.startswith(FAILS) for text in texts):
             raise ValueError(f"no answer to {FAILS!r}")
-        return super().ask(builder, texts, *rest)
+        return super().question_trees(builder, texts, *rest)
 
 
 @pytest.fixture

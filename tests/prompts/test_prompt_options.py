@@ -7,6 +7,7 @@ import torch
 from spacy_padellm.decoding.replicated import ReplicatedDecoder
 from spacy_padellm.decoding.tree_decoder import TreeDecoder
 from spacy_padellm.engine.language_model import LanguageModel
+from spacy_padellm.engine.runner import Runner
 from spacy_padellm.prompts.prompt import make_prompt
 from spacy_padellm.prompts.tree import NO_TARGET, TRUNK, visible
 from spacy_padellm.prompts.tree_builder import TreeBuilder
@@ -102,7 +103,7 @@ def test_trees_are_their_separate_prompts(tiny_network, toy_codec, name, options
 
     texts = [TEXT, "a hat", "in"]
     tree, replicated = (
-        decoder(max_count=3, max_mention_tokens=4)(model, builder, texts, ["a", "b"])
+        decoder(max_count=3, max_mention_tokens=4)(Runner(model), builder, texts, ["a", "b"])
         for decoder in (TreeDecoder, ReplicatedDecoder)
     )
     assert [one.text for said in tree for one in said.mentions]
@@ -118,6 +119,6 @@ def test_both_ways_needs_path_masks(tiny_network, toy_codec):
     model = LanguageModel(tiny_network("mpt"), toy_codec, supports_tree_mask=False)
     builder = builder_of(toy_codec, both_ways=True)
     with pytest.raises(ValueError, match=r"both_ways.*mpt"):
-        TreeDecoder()(model, builder, [TEXT], ["a"])
+        TreeDecoder()(Runner(model), builder, [TEXT], ["a"])
     with pytest.raises(ValueError, match=r"both_ways.*mpt"):
         model.nll(builder.gold_trees([TEXT], [MENTIONS]))
