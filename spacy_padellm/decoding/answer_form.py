@@ -63,7 +63,7 @@ class AnswerForm(ABC):
 
     codec (Codec): The tokenizer.
     names (Mapping[str, str]): The name of each label, see `label_names`.
-    RAISES (ValueError): Names that the form can't tell from one another or from itself.
+    RAISES (ValueError): Names that can't be distinguished in this form.
     """
 
     cue: str
@@ -75,8 +75,8 @@ class AnswerForm(ABC):
         if len(self.labels) < len(self.names):
             doubles = [label for label, name in names.items() if self.labels[name] != label]
             raise ValueError(
-                f"The model would read the same words for the labels {doubles} as for others, so "
-                "one answer can't tell them apart. Give each label words of its own in "
+                f"The labels {doubles} have the same words in the prompt as others, so one answer "
+                "can't distinguish them. Give each label words of its own in "
                 "label_definitions."
             )
 

@@ -131,7 +131,7 @@ class TagForm(AnswerForm):
 
     def _parts(self, line: str) -> Iterator[tuple[int, int, re.Match[str] | None]]:
         """YIELDS (tuple[int, int, re.Match[str] | None]): Start and end of each part of an answer,
-        and the match of one that looks like a tag."""
+        and the match of one in the form of a tag."""
         at = 0
         for match in self._tag.finditer(line):
             if at < match.start():

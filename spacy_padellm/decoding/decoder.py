@@ -88,7 +88,7 @@ class Decoder(DecodingParams, ABC):
                     raise MemoryError(
                         "The GPU's memory does not hold the decoding of one document of "
                         f"{len(batch_trees[0])} prompt tokens: {batch_texts[0].text[:60]!r}…. "
-                        "Split it, ask for fewer labels, or use a smaller base."
+                        "Split it, use fewer labels, or a smaller base."
                     ) from error
                 logger.debug("%d documents don't fit the GPU's memory: trying fewer", len(batch))
                 continue

@@ -32,8 +32,8 @@ class ListForm(AnswerForm):
             for other in self.labels:
                 if other != name and re.match(re.escape(name) + rf"\s*{SEPARATOR}", other):
                     raise ValueError(
-                        f"In a list, the label read as {other!r} can't be told from a mention of "
-                        f"the label read as {name!r}. Give one of them other words in "
+                        f"In a list, the label with the words {other!r} can't be distinguished "
+                        f"from a mention of the label {name!r}. Give one of them other words in "
                         "label_definitions."
                     )
         self._line = re.compile(rf"\s*({one_of(self.labels)})\s*{SEPARATOR}(.*)", re.DOTALL)

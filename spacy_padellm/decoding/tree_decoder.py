@@ -36,8 +36,8 @@ ROW_HEADS = 512  # mentions that begin in a row at once: attention grows with th
 
 class TreeDecoder(Decoder):
     """One prefill of all trees gives the first digits of all counts. One pass appends the mention
-    heads (and the digit, whose logits tell whether the number goes on). Then each decode step runs
-    the last token of every open mention, and drafts of the next ones, until all have ended.
+    heads (and the digit, whose logits decide whether the number goes on). Then each decode step
+    runs the last token of every open mention, and drafts of the next ones, until all have ended.
 
     Networks without tree masks fall back to the replicated decoder.
     """

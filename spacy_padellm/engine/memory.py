@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """RETURNS (bool): Whether an error says that a GPU's memory ran out."""
+    """RETURNS (bool): Whether an error means that a GPU's memory ran out."""
     import torch
 
     return isinstance(error, torch.cuda.OutOfMemoryError)

@@ -70,7 +70,7 @@ class StepOutput(NamedTuple):
     logsumexp (torch.Tensor | None): Natural log of the sum of exponentials of each row of the
         logits, float32 [logits_indices]; None where the pass has not computed it.
     partial_logits (torch.Tensor | None): Logits of few tokens, float32 [partial_indices,
-        partial_token_ids]; None where none were asked for.
+        partial_token_ids]; None where none were requested.
     """
 
     logits: torch.Tensor

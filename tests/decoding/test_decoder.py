@@ -1,22 +1,11 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from spacy_padellm.decoding.replicated import ReplicatedDecoder, make_replicated_decoder
 from spacy_padellm.decoding.tree_decoder import TreeDecoder, make_tree_decoder
-from spacy_padellm.engine.batching import group_by_budget
 from spacy_padellm.engine.runner import Runner
 from spacy_padellm.prompts.tree_builder import TreeBuilder
 
 DECODERS = [(make_tree_decoder, TreeDecoder), (make_replicated_decoder, ReplicatedDecoder)]
-
-
-@given(st.lists(st.integers(1, 100), max_size=40), st.integers(1, 300))
-def test_batches_hold_each_document_once_within_the_budget(sizes, budget):
-    groups = group_by_budget(sizes, budget)
-    assert sorted(i for group in groups for i in group) == list(range(len(sizes)))
-    for group in groups:
-        assert len(group) == 1 or sum(sizes[i] for i in group) <= budget
 
 
 @pytest.mark.parametrize(("make", "kind"), DECODERS)

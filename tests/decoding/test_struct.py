@@ -69,19 +69,19 @@ def test_an_answer_has_ended_at_its_last_token_alone(form, toy_codec):
 @pytest.mark.parametrize("other", ["person:", "person: of", "person :x"])
 def test_names_that_a_list_can_not_tell_apart(toy_codec, other):
     builder = builder_of(toy_codec, {"A": "person", "B": other})
-    with pytest.raises(ValueError, match=r"can't be told from a mention .*label_definitions"):
+    with pytest.raises(ValueError, match=r"can't be distinguished from .*label_definitions"):
         AutoregressiveStructDecoder().form(builder, ["A", "B"])
 
 
 def test_names_that_are_equal(toy_codec):
     builder = builder_of(toy_codec, {"A": "one\nline", "B": "one line"})
-    with pytest.raises(ValueError, match=r"same words for the labels \['A'\] as for others"):
+    with pytest.raises(ValueError, match=r"labels \['A'\] have the same words in the prompt as others"):
         AutoregressiveStructDecoder().form(builder, ["A", "B"])
 
 
 def test_names_with_colons(toy_codec):
     builder = builder_of(toy_codec, {"A": "time: of day", "B": "time"})
-    with pytest.raises(ValueError, match="can't be told"):
+    with pytest.raises(ValueError, match="can't be distinguished"):
         AutoregressiveStructDecoder().form(builder, ["A", "B"])
     form = AutoregressiveStructDecoder().form(builder, ["A"])
     gold = Gold("9:15", ("A",), ((0, 4, "A"),))
