@@ -75,7 +75,7 @@ def test_names_that_a_list_can_not_tell_apart(toy_codec, other):
 
 def test_names_that_are_equal(toy_codec):
     builder = builder_of(toy_codec, {"A": "one\nline", "B": "one line"})
-    with pytest.raises(ValueError, match=r"labels \['A'\] have the same words in the prompt as others"):
+    with pytest.raises(ValueError, match=r"labels \['A'\] have the same words in the prompt"):
         AutoregressiveStructDecoder().form(builder, ["A", "B"])
 
 
