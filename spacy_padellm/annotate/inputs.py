@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..weights.identity import sha256_of_file
+from ..weights.checksums import sha256_of_file
 from .items import GZ, KINDS, Item, count_items, kind_of, read_items
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from ..weights.identity import sha256_of_file
+from ..weights.checksums import sha256_of_file
 
 CACHES = {"__pycache__"}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..model.serialization import SavedModel
-from ..weights.identity import sha256_of_files
+from ..weights.checksums import sha256_of_files
 
 if TYPE_CHECKING:
     from ..pipeline.component import PadellmNER

@@ -9,7 +9,7 @@ from typing import Any
 
 import srsly
 
-from ..weights.identity import sha256_of_file
+from ..weights.checksums import sha256_of_file
 from ..weights.resolver import Weights
 
 BASE_FILE = "base.json"  # beside the adapter: name and sha256 of the base it was trained on

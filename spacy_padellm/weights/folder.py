@@ -1,4 +1,4 @@
-"""What a folder must hold for transformers to load a base from it."""
+"""Checks of a folder that transformers loads a base from."""
 
 import json
 import re
@@ -15,10 +15,10 @@ TOKENIZERS = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "tekken.json")
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that transformers reads the weights from.
+    """List the files that transformers reads the weights from.
 
     folder (Path): A folder with a base.
-    RETURNS (List[Path]): `model.safetensors`, or the shards that the index names; they may be
+    RETURNS (list[Path]): `model.safetensors`, or the shards that the index names; they may be
         missing. Empty if there is neither, or the index can't be read.
     RAISES (ValueError): An index that names something other than files of the folder.
     """
@@ -39,10 +39,10 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def find_missing(folder: Path) -> str | None:
-    """What a folder lacks to be a base, and what to do about it.
+    """Find what a folder lacks to be loaded as a base.
 
     folder (Path): The folder.
-    RETURNS (Optional[str]): A sentence, or None if nothing is missing.
+    RETURNS (str | None): What is missing and the remedy; None if nothing is missing.
     """
     if (folder / "adapter_config.json").is_file() and not (folder / CONFIG).is_file():
         return (
@@ -66,10 +66,10 @@ def find_missing(folder: Path) -> str | None:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that transformers can't load, or would load wrongly.
+    """Check that transformers loads a folder, and loads it correctly.
 
     folder (Path): The folder.
-    RAISES (ValueError): With what is wrong and what to do.
+    RAISES (ValueError): A folder that can't be loaded, with the remedy.
     """
     problem = find_code(folder) or find_missing(folder) or _find_newer(folder)
     if problem:
@@ -77,19 +77,20 @@ def check_folder(folder: Path) -> None:
 
 
 def _find_newer(folder: Path) -> str | None:
+    """RETURNS (str | None): An error message, if transformers 4 would ignore rope_parameters."""
     config = _read_json(folder / CONFIG) or {}
     installed = version("transformers")
     if int(installed.partition(".")[0]) >= 5 or "rope_parameters" not in config:
         return None
     return (
         f"Its {CONFIG} was written by transformers {config.get('transformers_version', '5')} and "
-        f"gives rope_parameters, which transformers {installed} passes over without a word. "
+        f"gives rope_parameters, which transformers {installed} ignores silently. "
         "Install transformers 5, or save the base by transformers 4."
     )
 
 
 def find_code(folder: Path) -> str | None:
-    """RETURNS (str | None): A sentence, where a base can't be read without code of its own."""
+    """RETURNS (str | None): An error message, if a base needs Python code of its own."""
     config = _read_json(folder / CONFIG) or {}
     if "auto_map" not in config:
         return None
@@ -98,13 +99,14 @@ def find_code(folder: Path) -> str | None:
     if config.get("model_type") in CONFIG_MAPPING_NAMES:
         return None
     return (
-        f"Its {CONFIG} asks for Python code of its own (auto_map, model_type "
+        f"Its {CONFIG} needs Python code of its own (auto_map, model_type "
         f"{config.get('model_type')!r}), and no code of a base is run (trust_remote_code is always "
         f"off). Use a base of a type that transformers {version('transformers')} knows."
     )
 
 
 def _explain_no_weights(folder: Path) -> str:
+    """RETURNS (str): Why no weights were found in a folder, and the remedy."""
     if (folder / INDEX).is_file():
         return f"Its {INDEX} has no weight_map. Copy or fetch it again."
     if pickles := sorted(path.name for kind in PICKLES for path in folder.glob(kind)):

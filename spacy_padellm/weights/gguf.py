@@ -15,11 +15,11 @@ SPLIT = re.compile(r"-\d{5}-of-\d{5}\.gguf$", re.IGNORECASE)
 
 
 def check_gguf(path: Path) -> None:
-    """Refuse early what can't be converted.
+    """Check that a file is one whole GGUF file, before any conversion.
 
     path (Path): The file.
-    RAISES (OSError): If there is no such file.
-    RAISES (ValueError): If it isn't one whole GGUF file.
+    RAISES (OSError): A file that doesn't exist.
+    RAISES (ValueError): A file that isn't GGUF, or one part of a split GGUF file.
     """
     if not path.is_file():
         raise OSError(f"There is no GGUF file {path}. Give the path of an existing file.")
@@ -38,10 +38,12 @@ def check_gguf(path: Path) -> None:
 
 
 def converted_folder(sha256: str, cache: Path) -> Path:
-    """Where the conversion of a GGUF file lies. Each major version of transformers has its own:
-    version 4 refuses the tokenizer that version 5 writes, and misses the rope_theta in its config.
+    """Path of the folder with a converted GGUF file.
 
-    sha256 (str): Of the GGUF file.
+    Each major version of transformers has a folder of its own: version 4 can't load the tokenizer
+    that version 5 writes, and doesn't find the rope_theta in its config.
+
+    sha256 (str): Checksum of the GGUF file.
     cache (Path): The cache folder.
     RETURNS (Path): The folder, which may not exist yet.
     """
@@ -55,8 +57,9 @@ def convert_gguf(source: Path, folder: Path, *, progress: bool = True) -> dict[s
     source (Path): The GGUF file.
     folder (Path): An existing, empty folder.
     progress (bool): Show a bar.
-    RETURNS (Dict[str, Any]): The versions of the libraries that took part.
-    RAISES (ValueError): If transformers can't convert it, or only a part of it.
+    RETURNS (dict[str, Any]): Versions of transformers, torch and gguf.
+    RAISES (ValueError): A file that transformers can't convert, or only a part of it.
+    RAISES (OSError): A folder that can't be written.
     """
     import torch
     import transformers
@@ -66,15 +69,15 @@ def convert_gguf(source: Path, folder: Path, *, progress: bool = True) -> dict[s
     file = {"gguf_file": source.name}
     dtype = "dtype" if Version(transformers.__version__) >= Version("4.56") else "torch_dtype"
     settings: dict[str, Any] = {**file, dtype: torch.bfloat16, "output_loading_info": True}
-    if hasattr(transformers, "GgufConfig"):  # later versions keep GGUF blocks, and can't save them
+    if hasattr(transformers, "GgufConfig"):  # later versions keep GGUF blocks, which can't be saved
         settings["quantization_config"] = transformers.GgufConfig(dequantize=True)
     with _quiet(progress), progress_bar(3, "step", "Converting", progress=progress) as bar:
         try:
             tokenizer = AutoTokenizer.from_pretrained(source.parent, **file)
-            _drop_unasked_bos(tokenizer, source)
+            _drop_unset_bos(tokenizer, source)
             bar.update()
             model, report = AutoModelForCausalLM.from_pretrained(source.parent, **settings)
-        except Exception as error:  # transformers raises whatever its parsers meet
+        except Exception as error:  # transformers passes on the errors of its parsers
             raise ValueError(
                 f"transformers {transformers.__version__} can't convert {source}: {error} "
                 "Give the base as a folder with config.json and model.safetensors instead."
@@ -91,9 +94,9 @@ def convert_gguf(source: Path, folder: Path, *, progress: bool = True) -> dict[s
     return {name: version(name) for name in ("transformers", "torch", "gguf")}
 
 
-def _drop_unasked_bos(tokenizer: Any, source: Path) -> None:
-    # transformers 4 writes a beginning-of-sequence token whatever the file says, 5 does not; one
-    # adapter must read the same prompts under both.
+def _drop_unset_bos(tokenizer: Any, source: Path) -> None:
+    # transformers 4 writes a beginning-of-sequence token even if the file sets add_bos_token to
+    # false, 5 does not. An adapter must get the same prompts under both.
     from gguf import GGUFReader
 
     field = GGUFReader(source).get_field("tokenizer.ggml.add_bos_token")
@@ -105,15 +108,18 @@ def _save(model: Any, tokenizer: Any, folder: Path) -> None:
     try:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-    except Exception as error:  # safetensors has its own for a full disk
+    except Exception as error:  # safetensors raises its own type for a full disk
         raise OSError(f"The weights can't be written to {folder}: {error}") from error
-    for weights in folder.glob("*.safetensors"):  # safetensors makes them for their owner alone
+    for weights in folder.glob(
+        "*.safetensors"
+    ):  # safetensors makes them readable by the owner only
         weights.chmod((folder / "config.json").stat().st_mode)
 
 
 @contextmanager
 def _quiet(progress: bool) -> Iterator[None]:
-    # transformers' own bar for GGUF tensors has no switch; its hints are about other uses
+    """Suppress transformers' warnings, and without `progress` its bars."""
+    # transformers' bar for GGUF tensors can't be switched off; its warnings concern other uses.
     from transformers.utils import logging
 
     verbosity = logging.get_verbosity()

@@ -9,24 +9,24 @@ from threading import Thread
 from typing import Any
 
 from .folder import CONFIG, INDEX, WEIGHTS, find_code, find_missing, weight_files
-from .progress import say
+from .progress import print_status
 
-# what a repository's root holds beside weights: configuration and tokenizer
+# Configuration and tokenizer files in a repository's root.
 SMALL_FILES = ["*.json", "*.txt", "*.jinja", "*.model", "*.tiktoken"]
 SUBFOLDERS = ["*/*"]
-PATIENCE = 5.0  # seconds until a hub that doesn't answer counts as out of reach
+TIMEOUT = 5.0  # seconds to wait for an answer of the hub
 
 
 def fetch_snapshot(name: str, *, download: bool, refresh: bool, progress: bool) -> Path:
     """Get a base from the hub's cache, else from the hub.
 
     name (str): `owner/name`.
-    download (bool): Whether the hub may be asked.
-    refresh (bool): Ask the hub even if the base is in its cache.
-    progress (bool): Say so, and let huggingface_hub draw its bars.
-    RETURNS (Path): The snapshot, whole.
-    RAISES (OSError): If it can't be got.
-    RAISES (ValueError): If the name is none of the hub's, or the base has no safetensors.
+    download (bool): Whether the hub may be contacted.
+    refresh (bool): Download the base even if it is in the hub's cache.
+    progress (bool): Print a status line and let huggingface_hub draw its bars.
+    RETURNS (Path): The complete snapshot.
+    RAISES (OSError): A base that can't be downloaded.
+    RAISES (ValueError): An invalid name, a base without safetensors, or one with code of its own.
     """
     from huggingface_hub.errors import HFValidationError
 
@@ -38,7 +38,8 @@ def fetch_snapshot(name: str, *, download: bool, refresh: bool, progress: bool) 
         return cached
     if not download:
         raise OSError(f"Base model {name!r} is not on this machine. {_remedy(name)}")
-    say(f"Base model {name!r} is not on this machine: fetching it, once.", progress=progress)
+    status = f"Base model {name!r} is not on this machine: fetching it, once."
+    print_status(status, progress=progress)
     return _download(name, refresh, progress)
 
 
@@ -46,7 +47,7 @@ def _find_cached(name: str) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     config = try_to_load_from_cache(name, CONFIG)
-    # an interrupted download, or another tool's, leaves a snapshot of some of the files
+    # An interrupted download, or another tool's, leaves an incomplete snapshot.
     if not isinstance(config, str) or find_missing(Path(config).parent):
         return None
     return Path(config).parent
@@ -58,7 +59,7 @@ def _download(name: str, refresh: bool, progress: bool) -> Path:
 
     try:
         api = HfApi()
-        info = _answer(lambda: api.model_info(name, timeout=PATIENCE), PATIENCE)
+        info = _call_with_timeout(lambda: api.model_info(name, timeout=TIMEOUT), TIMEOUT)
         files = {file.rfilename for file in info.siblings or []}
         if not files & {WEIGHTS, INDEX}:
             raise ValueError(
@@ -66,8 +67,8 @@ def _download(name: str, refresh: bool, progress: bool) -> Path:
                 "safetensors are read. Choose a base that has them, or convert it by "
                 "save_pretrained and give the folder."
             )
-        with _bars(progress):
-            # weights last: a snapshot that has them has the rest too
+        with _progress_bars(progress):
+            # The weights come last: a snapshot that has them is complete.
             folder = _fetch_files(name, SMALL_FILES, refresh)
             if code := find_code(folder):
                 raise ValueError(f"Base model {name!r} can't be used. {code}")
@@ -82,12 +83,13 @@ def _download(name: str, refresh: bool, progress: bool) -> Path:
         ) from error
     except RepositoryNotFoundError as error:
         raise OSError(
-            f"The hub has no base model {name!r} for you. Check the spelling; if it is private, "
-            "log in by `huggingface-cli login`."
+            f"The hub has no base model {name!r}, or not for your account. Check the spelling; "
+            "if it is private, log in by `huggingface-cli login`."
         ) from error
-    except Exception as error:  # of requests or of httpx, as the version of huggingface_hub goes
+    except Exception as error:  # of requests or httpx, depending on the version of huggingface_hub
         raise OSError(
-            f"Base model {name!r} can't be fetched from the hub ({_root(error)}). {_remedy(name)}"
+            f"Base model {name!r} can't be fetched from the hub ({_root_cause(error)}). "
+            f"{_remedy(name)}"
         ) from error
     missing = find_missing(folder)
     if missing:
@@ -103,15 +105,15 @@ def _fetch_files(name: str, patterns: list[str], refresh: bool) -> Path:
             name,
             allow_patterns=patterns,
             ignore_patterns=SUBFOLDERS,
-            etag_timeout=PATIENCE,
+            etag_timeout=TIMEOUT,
             force_download=refresh,
         )
     )
 
 
-def _answer(call: Callable[[], Any], seconds: float) -> Any:
-    # A connection's own time limit counts anew for each address of the host. The thread is a
-    # daemon, so that one that still waits doesn't hold up the end of the process.
+def _call_with_timeout(call: Callable[[], Any], seconds: float) -> Any:
+    # A connection's own time limit starts anew for each address of the host. The thread is a
+    # daemon: a call that still waits doesn't keep the process from ending.
     future: Future[Any] = Future()
 
     def work() -> None:
@@ -127,14 +129,14 @@ def _answer(call: Callable[[], Any], seconds: float) -> Any:
         raise TimeoutError(f"no answer within {seconds:.0f} seconds") from None
 
 
-def _root(error: BaseException) -> str:
-    # the layers above repeat it, each with more words
+def _root_cause(error: BaseException) -> str:
+    """RETURNS (str): Type and message of the first error of the chain; the later ones repeat it."""
     inner = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return _root(inner) if inner else f"{type(error).__name__}: {error}"
+    return _root_cause(inner) if inner else f"{type(error).__name__}: {error}"
 
 
 @contextmanager
-def _bars(progress: bool) -> Iterator[None]:
+def _progress_bars(progress: bool) -> Iterator[None]:
     from huggingface_hub.utils import (
         are_progress_bars_disabled,
         disable_progress_bars,

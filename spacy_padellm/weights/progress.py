@@ -1,4 +1,4 @@
-"""What slow work on weights tells the user: all of it on standard error, none of it if quiet."""
+"""Status lines and progress bars on standard error; none of them if quiet."""
 
 import sys
 from typing import Any
@@ -7,7 +7,7 @@ from tqdm import tqdm
 from wasabi import Printer
 
 
-def say(text: str, *, progress: bool) -> None:
+def print_status(text: str, *, progress: bool) -> None:
     """Print one line of information on standard error.
 
     text (str): The line.
@@ -20,9 +20,9 @@ def say(text: str, *, progress: bool) -> None:
 def progress_bar(total: int, unit: str, desc: str, *, progress: bool, **settings: Any) -> tqdm:
     """A progress bar on standard error.
 
-    total (int): The number of units to come.
-    unit (str): What is counted: "B" for bytes, scaled to MB, or a word.
-    desc (str): What is being done.
+    total (int): The number of units of the whole work.
+    unit (str): The unit: "B" for bytes, scaled to MB, or a word.
+    desc (str): The label before the bar.
     progress (bool): False makes a bar that is never drawn.
     **settings (Any): Further settings of tqdm.
     RETURNS (tqdm): The bar, a context manager.

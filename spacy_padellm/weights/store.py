@@ -1,8 +1,7 @@
-"""Folders of the cache that are there whole or not at all.
+"""Folders of the cache, written atomically: complete or absent.
 
-A folder is made under another name, flushed to disk, given its manifest, and renamed: only the
-rename makes it exist. A manifest lists every file with size and sha256, so that damage done later
-is found too.
+A folder is written under a temporary name, flushed to disk with its manifest, then renamed. The
+manifest lists every file with its size and sha256, by which later damage is detected.
 """
 
 import json
@@ -16,29 +15,29 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from .identity import sha256_of_file
-from .progress import say
+from .checksums import sha256_of_file
+from .progress import print_status
 
 MANIFEST = "padellm.json"
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read what a folder says of itself.
+    """Read a folder's manifest.
 
     folder (Path): A folder made by `build_folder`.
-    RETURNS (Dict[str, Any]): What its writer noted, and under "files" the size (in bytes) and
-        sha256 of each file.
+    RETURNS (dict[str, Any]): The facts that `write` returned, and under "files" the size (in bytes)
+        and sha256 of each file.
     """
     return json.loads((folder / MANIFEST).read_text(encoding="utf8"))
 
 
 def find_faults(folder: Path, *, checksums: bool = False, progress: bool = False) -> list[str]:
-    """What keeps a folder from being used as it is.
+    """Compare a folder with its manifest.
 
     folder (Path): A folder made by `build_folder`.
-    checksums (bool): Compare the sha256 of every file as well, not its size alone.
+    checksums (bool): Compare the sha256 of every file too, not only its size.
     progress (bool): Show bars while hashing.
-    RETURNS (List[str]): One part of a sentence for each fault; empty if the folder is whole.
+    RETURNS (list[str]): One clause per fault; empty if the folder is complete.
     """
     if not (folder / MANIFEST).is_file():
         return [f"{folder / MANIFEST} is missing"]
@@ -65,14 +64,14 @@ def build_folder(
     rebuild: bool = False,
     progress: bool = True,
 ) -> None:
-    """Make a folder, unless another process has made it meanwhile.
+    """Write a folder, unless another process has written it in the meantime.
 
-    folder (Path): Where it shall lie. Whatever lies there is replaced.
-    write (Callable[[Path, Path], Dict[str, Any]]): Gets a scratch folder on the same file system
-        and the empty folder to fill; returns what the manifest shall say beside the files.
-    rebuild (bool): Make it even if it is there and whole.
-    progress (bool): Say so when another process has to be waited for.
-    RAISES (OSError): If the folder can't be written.
+    folder (Path): Path of the folder. An existing folder is replaced.
+    write (Callable[[Path, Path], dict[str, Any]]): Gets a scratch folder on the same file system
+        and the empty folder to fill; returns the facts for the manifest.
+    rebuild (bool): Write the folder even if it exists and is complete.
+    progress (bool): Print a status line while waiting for another process.
+    RAISES (OSError): A folder that can't be written.
     """
     with _locked(folder, progress):
         _remove_leftovers(folder)
@@ -83,10 +82,10 @@ def build_folder(
 def _build(folder: Path, write: Callable[[Path, Path], dict[str, Any]], progress: bool) -> None:
     scratch = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".partial", dir=folder.parent))
     try:
-        # mkdtemp's folder is for its owner alone; the one inside has the user's own permissions
+        # Only the owner may read mkdtemp's folder; the one inside has the user's own permissions.
         made = scratch / "made"
         made.mkdir()
-        _seal(made, write(scratch, made), progress)
+        _write_manifest(made, write(scratch, made), progress)
         if folder.exists():
             os.replace(folder, scratch / "replaced")
         os.replace(made, folder)
@@ -95,7 +94,7 @@ def _build(folder: Path, write: Callable[[Path, Path], dict[str, Any]], progress
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _seal(folder: Path, facts: dict[str, Any], progress: bool) -> None:
+def _write_manifest(folder: Path, facts: dict[str, Any], progress: bool) -> None:
     files = {}
     for path in sorted(folder.iterdir()):
         flush(path)
@@ -112,7 +111,7 @@ def flush(path: Path) -> None:
 
     path (Path): The file or folder.
     """
-    if path.is_dir() and os.name == "nt":  # Windows opens no folders
+    if path.is_dir() and os.name == "nt":  # Windows can't open folders
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
@@ -129,7 +128,8 @@ def _locked(folder: Path, progress: bool) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            say(f"Another process is making {folder}: waiting for it.", progress=progress)
+            status = f"Another process is making {folder}: waiting for it."
+            print_status(status, progress=progress)
             lock.acquire()
     except OSError as error:
         raise OSError(
@@ -143,6 +143,6 @@ def _locked(folder: Path, progress: bool) -> Iterator[None]:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    # whoever made them is gone: we hold the lock
+    # The process that made them has ended: this one holds the lock.
     for leftover in folder.parent.glob(f"{folder.name}.*.partial"):
         shutil.rmtree(leftover, ignore_errors=True)

@@ -280,8 +280,8 @@ FULL = """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from spacy_padellm.model.gguf import _save
-    from spacy_padellm.model.store import build_folder
+    from spacy_padellm.weights.gguf import _save
+    from spacy_padellm.weights.store import build_folder
 
     base, folder = map(pathlib.Path, sys.argv[1:])
     network = AutoModelForCausalLM.from_pretrained(base)

@@ -16,7 +16,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SHARDS = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
 CODE = """
 import json, sys
-from spacy_padellm.model.weights import resolve_weights
+from spacy_padellm.weights.resolver import resolve_weights
 try:
     base = resolve_weights(sys.argv[1], **json.loads(sys.argv[2]))
     files = sorted(path.name for path in base.folder.iterdir())

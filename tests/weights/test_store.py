@@ -17,7 +17,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(spacy_padellm.__file__).pare
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-from spacy_padellm.model.store import build_folder
+from spacy_padellm.weights.store import build_folder
 
 deadline, rebuild = int(sys.argv[2]), sys.argv[3] == "rebuild"
 steps = 0

@@ -1,4 +1,4 @@
-"""The identity of weights: a sha256 that tells one base from another."""
+"""SHA-256 checksums of weight files: the identity of a base, cached between runs."""
 
 import hashlib
 import json
@@ -45,61 +45,63 @@ def sha256_of_files(paths: Sequence[Path], *, progress: bool = False) -> str:
     return hashlib.sha256(lines.encode("utf8")).hexdigest()
 
 
-def remembered_sha256(
+def cached_sha256(
     paths: Sequence[Path],
-    memory: Path,
+    cache: Path,
     *,
     verify: bool = False,
     refresh: bool = False,
     progress: bool = False,
 ) -> str:
-    """`sha256_of_files`, computed again only where sizes or modification times differ from those
-    of the last time.
+    """`sha256_of_files`, computed again only if a size or modification time has changed.
 
     paths (Sequence[Path]): The files of one base.
-    memory (Path): The folder that remembers. If it can't be written, nothing is remembered.
-    verify (bool): Compute it in any case, and compare.
-    refresh (bool): Compute it in any case, and forget what was.
+    cache (Path): The folder of cached checksums. If it can't be written, nothing is cached.
+    verify (bool): Compute the checksum in any case, and compare it with the cached one.
+    refresh (bool): Compute the checksum in any case, and replace the cached one.
     progress (bool): Show bars while hashing.
     RETURNS (str): 64 hexadecimal digits.
-    RAISES (ValueError): If verify finds another sha256 though no size or time has changed.
+    RAISES (ValueError): With `verify`, a checksum that differs from the cached one though no size
+        or time has changed.
     """
-    facts = [_facts(path) for path in sorted(path.absolute() for path in paths)]
-    key = hashlib.sha256("\n".join(path for path, *_ in facts).encode("utf8")).hexdigest()
-    entry = memory / f"{key[:32]}.json"
-    known = None if refresh else _recall(entry, facts)
-    if known is not None and not verify:
-        return known
-    found = sha256_of_files(paths, progress=progress)
-    if known is not None and found != known:
+    stats = [_file_stats(path) for path in sorted(path.absolute() for path in paths)]
+    key = hashlib.sha256("\n".join(path for path, *_ in stats).encode("utf8")).hexdigest()
+    entry = cache / f"{key[:32]}.json"
+    cached = None if refresh else _read_entry(entry, stats)
+    if cached is not None and not verify:
+        return cached
+    computed = sha256_of_files(paths, progress=progress)
+    if cached is not None and computed != cached:
         raise ValueError(
-            f"The weights {', '.join(path for path, *_ in facts)} are damaged: sha256 {found} "
-            f"instead of {known}, with sizes and modification times as before. Copy or fetch "
+            f"The weights {', '.join(path for path, *_ in stats)} are damaged: sha256 {computed} "
+            f"instead of {cached}, with sizes and modification times as before. Copy or fetch "
             "them again; if the change is meant, run `python -m spacy padellm download --force`."
         )
-    _remember(entry, facts, found)
-    return found
+    _write_entry(entry, stats, computed)
+    return computed
 
 
-def _facts(path: Path) -> list:
+def _file_stats(path: Path) -> list:
+    """RETURNS (list): Path, size in bytes, modification time in ns, as JSON holds them."""
     status = path.stat()
     return [str(path), status.st_size, status.st_mtime_ns]
 
 
-def _recall(entry: Path, facts: list) -> str | None:
+def _read_entry(entry: Path, stats: list) -> str | None:
+    """RETURNS (str | None): The cached checksum; None if there is none for these file stats."""
     try:
-        known = json.loads(entry.read_text(encoding="utf8"))
-        return known["sha256"] if known["files"] == facts else None
+        cached = json.loads(entry.read_text(encoding="utf8"))
+        return cached["sha256"] if cached["files"] == stats else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _remember(entry: Path, facts: list, sha256: str) -> None:
+def _write_entry(entry: Path, stats: list, sha256: str) -> None:
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=entry.parent, suffix=".partial")
         with os.fdopen(descriptor, "w", encoding="utf8") as file:
-            json.dump({"sha256": sha256, "files": facts}, file)
+            json.dump({"sha256": sha256, "files": stats}, file)
         os.replace(name, entry)
     except OSError:
-        pass  # hashing again costs time, nothing else
+        pass  # without an entry the files are hashed again next time
