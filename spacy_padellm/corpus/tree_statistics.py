@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..documents.gold import Gold
-from ..documents.windows import DocWindows, held_nowhere
+from ..documents.windows import DocWindows, count_uncovered
 from ..prompts.tree import PromptTree
 from ..prompts.tree_builder import TreeBuilder
 
@@ -100,7 +100,7 @@ class TreeStatistics:
         windows (DocWindows): The windows.
         """
         self.split_documents += windows is not None and len(windows) > 1
-        self.in_no_window += held_nowhere(gold, golds, windows)
+        self.in_no_window += count_uncovered(gold, golds, windows)
 
     def to_dict(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): The statistics as JSON."""

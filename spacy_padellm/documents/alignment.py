@@ -1,4 +1,7 @@
-"""Mentions as strings → spans of a Doc. Nothing is invented: a mention without a place says why."""
+"""Alignment of decoded mentions with the text of a Doc: strings to spans.
+
+A mention that is not aligned is returned with the reason.
+"""
 
 import math
 from bisect import bisect_left
@@ -9,7 +12,8 @@ from operator import attrgetter
 
 from spacy.tokens import Doc
 
-from .occurrences import DocText, Piece, Place, as_read
+from ..tokenization.codec import one_line
+from .occurrences import CharSpan, DocText, WindowText
 from .spans import Mention, ScoredSpan
 
 MODES = ("expand", "drop")
@@ -17,23 +21,25 @@ MODES = ("expand", "drop")
 DID_NOT_END = "a bound on its length stopped it before its end"
 BLANK = "it is empty or blank"
 NOT_IN_TEXT = "its string is not in the text"
-TOO_OFTEN = "its label said its string more often than the text holds it"
+TOO_OFTEN = "its label has its string more often than the text"
 INSIDE_TOKEN = "it starts or ends inside a token"
 
-# A key of a mention's places: its string, and its places where the decoder knows them.
-Key = tuple[str, tuple[Place, ...] | None]
-# Mentions of one label in reading order: pairs of a number and a key.
+# Mentions with the same key have the same occurrences: the string, and the decoder's char_spans.
+Key = tuple[str, tuple[CharSpan, ...] | None]
+# Mentions of one label in reading order: pairs of an index into the mentions and a key.
 Queue = list[tuple[int, Key]]
+# The occurrences of each string by rank, as `DocText.find` returns them.
+Occurrences = dict[Key, list[list[CharSpan]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
     """The mentions of one Doc after alignment.
 
-    spans (list[ScoredSpan]): Those with a place in the text, in reading order.
-    unaligned (list[tuple[Mention, str]]): The others in the order given, each with its reason.
-    superseded (tuple[ScoredSpan, ...]): Of a document that was read in windows, spans that gave
-        way to what another window says of their place (`merging.align_windows`).
+    spans (list[ScoredSpan]): Spans of the aligned mentions, in reading order.
+    unaligned (list[tuple[Mention, str]]): The other mentions in input order, each with the reason.
+    superseded (tuple[ScoredSpan, ...]): Spans that were dropped in favour of another window's
+        prediction for the same text (`merging.align_windows`).
     """
 
     spans: list[ScoredSpan]
@@ -42,34 +48,34 @@ class Alignment:
 
 
 def align(
-    doc: Doc | Piece,
+    doc: Doc | WindowText,
     mentions: Sequence[Mention],
     *,
     mode: str = "expand",
     ignore_case: bool = False,
 ) -> Alignment:
-    """Find the place of each mention in the text, and the tokens that it covers.
+    """Assign an occurrence in the text to each mention, and find the tokens that it covers.
 
-    A mention whose places the decoder knows is at one of those; the others are sought by their
-    strings.
+    A mention with char_spans from the decoder gets one of these; for the others the text is
+    searched for their string.
 
-    A newline or carriage return of the text matches a space, as the model is trained to say one. A
-    string in other code points than the text's matches whole characters that are canonically
-    equivalent (Unicode Standard, section 3.7), as some tokenizers normalise.
+    A newline or carriage return of the text matches a space, as the model is trained to generate a
+    space. A string in other code points than the text's matches whole characters that are
+    canonically equivalent (Unicode Standard, section 3.7), as some tokenizers normalise.
 
-    Of equal strings the reading order decides: a mention takes the first place at or after its
-    label's previous mention that its label has not used, preferably one not inside a longer
-    mention of any label; where there is none after, the first one before. Places from the start of
-    a token to the end of one come first, whatever their order: "US" is not sought in "USA" while
-    it stands alone elsewhere.
+    Among several occurrences the reading order decides: a mention gets the first occurrence at or
+    after its label's previous mention that its label has not used, preferably one that is not
+    inside a longer mention of any label; if there is none after, the first one before. Occurrences
+    with token boundaries at both ends come first, whatever their order: "US" is not aligned with
+    the start of "USA" if it is a token elsewhere.
 
-    doc (Doc | Piece): The document, or a piece of one. Only its text and tokens are read.
-    mentions (Sequence[Mention]): What the decoder said for this document.
-    mode (str): What becomes of a mention that starts or ends inside a token: "expand" widens its
-        span to whole tokens, as `Doc.char_span` does; "drop" leaves it unaligned.
+    doc (Doc | WindowText): The document, or a window of one. Only its text and tokens are read.
+    mentions (Sequence[Mention]): The mentions that were decoded for this document.
+    mode (str): Treatment of a mention that starts or ends inside a token: "expand" widens its span
+        to whole tokens, as `Doc.char_span` does; "drop" leaves it unaligned.
     ignore_case (bool): Whether strings match up to case, for tokenizers that lower-case.
     RETURNS (Alignment): The spans, and the unaligned mentions with their reasons.
-    RAISES (ValueError): If the mode is unknown, or a mention's log-probability is not a number.
+    RAISES (ValueError): An unknown mode, or a mention whose log-probability is not a number.
     """
     if mode not in MODES:
         raise ValueError(
@@ -79,19 +85,21 @@ def align(
     if not mentions:
         return Alignment([], [])
     text = DocText(doc, ignore_case=ignore_case)
-    strings = {i: as_read(m.text).strip() for i, m in enumerate(mentions) if m.ended}
+    strings = {i: one_line(m.text).strip() for i, m in enumerate(mentions) if m.ended}
     keys: dict[int, Key] = {
         i: (text.fold(string), mentions[i].char_spans) for i, string in strings.items() if string
     }
-    places: dict[Key, list[list[Place]]] = {}
+    occurrences: Occurrences = {}
     for i, key in keys.items():
-        if key not in places:
+        if key not in occurrences:
             known = mentions[i].char_spans
-            places[key] = text.find(strings[i]) if known is None else [_apart(known), [], [], []]
+            occurrences[key] = (
+                text.find(strings[i]) if known is None else [_non_overlapping(known), [], [], []]
+            )
     queues: dict[str, Queue] = {}
     for i in sorted(keys, key=lambda i: mentions[i].index):
         queues.setdefault(mentions[i].label, []).append((i, keys[i]))
-    chosen = _choose(queues, places)
+    assigned = _assign(queues, occurrences)
 
     spans: list[ScoredSpan] = []
     unaligned: list[tuple[Mention, str]] = []
@@ -100,33 +108,35 @@ def align(
             unaligned.append((mention, DID_NOT_END))
         elif i not in keys:
             unaligned.append((mention, BLANK))
-        elif i not in chosen:
-            unaligned.append((mention, TOO_OFTEN if any(places[keys[i]]) else NOT_IN_TEXT))
-        elif mode == "drop" and not text.at_tokens(chosen[i]):
+        elif i not in assigned:
+            unaligned.append((mention, TOO_OFTEN if any(occurrences[keys[i]]) else NOT_IN_TEXT))
+        elif mode == "drop" and not text.at_tokens(assigned[i]):
             unaligned.append((mention, INSIDE_TOKEN))
         else:
-            # No whitespace token is at an edge of the span, as there is no space at the mention's.
-            start, end = text.expand(chosen[i])
-            score, in_text = _score(mention), mention.text_logprobs
-            asked = mention.count_logprob
-            text_score = None if in_text is None else _probability(asked + math.fsum(in_text))
+            # The mention's string is stripped, so no whitespace token is at an edge of the span.
+            start, end = text.expand(assigned[i])
+            score, text_logprobs = _score(mention), mention.text_logprobs
+            text_score = None
+            if text_logprobs is not None:
+                text_score = _probability(mention.count_logprob + math.fsum(text_logprobs))
             spans.append(
-                ScoredSpan(start, end, *chosen[i], mention.label, score, strings[i], text_score)
+                ScoredSpan(start, end, *assigned[i], mention.label, score, strings[i], text_score)
             )
     spans.sort(key=attrgetter("start_char", "end_char"))
     return Alignment(spans, unaligned)
 
 
-def _apart(places: Sequence[Place]) -> list[Place]:
-    """RETURNS (list[Place]): Places that do not overlap, the first of those that do."""
-    apart: list[Place] = []
-    for place in places:
-        if not apart or place[0] >= apart[-1][1]:
-            apart.append(place)
-    return apart
+def _non_overlapping(char_spans: Sequence[CharSpan]) -> list[CharSpan]:
+    """RETURNS (list[CharSpan]): The spans without those that overlap an earlier one."""
+    kept: list[CharSpan] = []
+    for char_span in char_spans:
+        if not kept or char_span[0] >= kept[-1][1]:
+            kept.append(char_span)
+    return kept
 
 
 def _score(mention: Mention) -> float:
+    """RETURNS (float): P(count >= index) * P(mention), in [0, 1]."""
     logprob = mention.count_logprob + mention.logprob
     if math.isnan(logprob):
         raise ValueError(
@@ -138,74 +148,81 @@ def _score(mention: Mention) -> float:
 
 
 def _probability(logprob: float) -> float:
-    return math.exp(min(logprob, 0.0))  # rounding can lift a sure mention above 1
+    return math.exp(min(logprob, 0.0))  # rounding can lift a certain mention above 1
 
 
-def _choose(queues: dict[str, Queue], places: dict[Key, list[list[Place]]]) -> dict[int, Place]:
-    """Choose among equal strings.
+def _assign(queues: dict[str, Queue], occurrences: Occurrences) -> dict[int, CharSpan]:
+    """Assign an occurrence of its string to each mention.
 
-    Which places lie inside longer mentions depends on where those are, and that on this very rule.
-    Hence two rounds: the first shuns every occurrence of a longer mention's string, the second only
-    the places that the first has chosen.
+    Which occurrences are inside longer mentions depends on where these are, and that on this very
+    assignment. Hence two rounds: the first avoids all occurrences of a longer mention's string, the
+    second only those that were assigned in the first.
 
     queues (dict[str, Queue]): The mentions of each label.
-    places (dict[Key, list[list[Place]]]): The places of each string by rank, as `DocText.find`
-        gives them.
-    RETURNS (dict[int, Place]): The chosen places, by the numbers of the mentions.
+    occurrences (Occurrences): The occurrences of each string by rank.
+    RETURNS (dict[int, CharSpan]): The assigned occurrences, by index of the mention.
     """
-    known = {key: list(chain(*ranks)) for key, ranks in places.items()}
-    if all(len(found) < 2 for found in known.values()):  # there is no choice
-        return _only_places(queues, known)
-    length = max(end for found in known.values() for _, end in found)
-    occurrences = (place for ranks in places.values() for place in chain(*ranks[:2]))
-    first_round = _choose_outside(_inside_longer(occurrences, length), queues, places)
-    return _choose_outside(_inside_longer(first_round.values(), length), queues, places)
+    flat = {key: list(chain(*ranks)) for key, ranks in occurrences.items()}
+    if all(len(char_spans) < 2 for char_spans in flat.values()):
+        return _assign_unique(queues, flat)
+    length = max(end for char_spans in flat.values() for _, end in char_spans)
+    exact = (char_span for ranks in occurrences.values() for char_span in chain(*ranks[:2]))
+    first_round = _assign_avoiding(_inside_longer(exact, length), queues, occurrences)
+    return _assign_avoiding(_inside_longer(first_round.values(), length), queues, occurrences)
 
 
-def _only_places(queues: dict[str, Queue], known: dict[Key, list[Place]]) -> dict[int, Place]:
-    """RETURNS (dict[int, Place]): As `_choose`, where each string has one place or none: it is the
-    first mention's of each label."""
-    chosen: dict[int, Place] = {}
+def _assign_unique(
+    queues: dict[str, Queue], occurrences: dict[Key, list[CharSpan]]
+) -> dict[int, CharSpan]:
+    """RETURNS (dict[int, CharSpan]): As `_assign`, where each string occurs at most once: the first
+    mention of each label gets the occurrence."""
+    assigned: dict[int, CharSpan] = {}
     for queue in queues.values():
         first: dict[Key, int] = {}
         for i, key in queue:
-            if first.setdefault(key, i) == i and known[key]:
-                chosen[i] = known[key][0]
-    return chosen
+            if first.setdefault(key, i) == i and occurrences[key]:
+                assigned[i] = occurrences[key][0]
+    return assigned
 
 
-def _choose_outside(
-    shunned: Callable[[Place], bool], queues: dict[str, Queue], places: dict[Key, list[list[Place]]]
-) -> dict[int, Place]:
-    """One round of `_choose`. In each rank, places that are shunned come after the others."""
-    halved = {
-        key: [half for rank in ranks for half in _halves(rank, shunned)]
-        for key, ranks in places.items()
+def _assign_avoiding(
+    is_avoided: Callable[[CharSpan], bool], queues: dict[str, Queue], occurrences: Occurrences
+) -> dict[int, CharSpan]:
+    """One round of `_assign`. In each rank the avoided occurrences come last."""
+    halves = {
+        key: [half for rank in ranks for half in _partition(rank, is_avoided)]
+        for key, ranks in occurrences.items()
     }
-    chosen: dict[int, Place] = {}
+    assigned: dict[int, CharSpan] = {}
     for queue in queues.values():
-        unused: dict[Key, list[list[Place]]] = {}
+        unused: dict[Key, list[list[CharSpan]]] = {}
         previous = 0
         for i, key in queue:
             if key not in unused:
-                unused[key] = [list(half) for half in halved[key]]
-            place = _take(unused[key], previous)
-            if place is not None:
-                chosen[i] = place
-                previous = place[0]
-    return chosen
+                unused[key] = [list(half) for half in halves[key]]
+            char_span = _pop_next(unused[key], previous)
+            if char_span is not None:
+                assigned[i] = char_span
+                previous = char_span[0]
+    return assigned
 
 
-def _halves(rank: list[Place], shunned: Callable[[Place], bool]) -> tuple[list[Place], list[Place]]:
-    halves: tuple[list[Place], list[Place]] = ([], [])
-    for place in rank:
-        halves[shunned(place)].append(place)
+def _partition(
+    rank: list[CharSpan], is_avoided: Callable[[CharSpan], bool]
+) -> tuple[list[CharSpan], list[CharSpan]]:
+    halves: tuple[list[CharSpan], list[CharSpan]] = ([], [])
+    for char_span in rank:
+        halves[is_avoided(char_span)].append(char_span)
     return halves
 
 
-def _take(unused: list[list[Place]], previous: int) -> Place | None:
-    """Take the best place out of the unused ones, two halves a rank, given the start of the label's
-    previous mention."""
+def _pop_next(unused: list[list[CharSpan]], previous: int) -> CharSpan | None:
+    """Remove and return the best unused occurrence.
+
+    unused (list[list[CharSpan]]): Unused occurrences, two halves per rank.
+    previous (int): Start character of the label's previous mention.
+    RETURNS (CharSpan | None): The occurrence; None if all are used.
+    """
     for i in range(0, len(unused), 2):
         halves = unused[i : i + 2]
         for half in halves:
@@ -218,15 +235,16 @@ def _take(unused: list[list[Place]], previous: int) -> Place | None:
     return None
 
 
-def _inside_longer(places: Iterable[Place], length: int) -> Callable[[Place], bool]:
-    """RETURNS (Callable[[Place], bool]): Whether a place lies inside a longer one of `places`."""
-    furthest = [0] * (length + 1)  # the end of the longest place that starts at an offset
-    for start, end in places:
+def _inside_longer(char_spans: Iterable[CharSpan], length: int) -> Callable[[CharSpan], bool]:
+    """RETURNS (Callable[[CharSpan], bool]): Whether a span is inside a longer one of `char_spans`,
+    which end at most at `length`."""
+    furthest = [0] * (length + 1)  # end of the longest span that starts at an offset
+    for start, end in char_spans:
         furthest[start] = max(furthest[start], end)
     reach = list(accumulate(furthest, max))
 
-    def inside(place: Place) -> bool:
-        start, end = place
+    def is_inside(char_span: CharSpan) -> bool:
+        start, end = char_span
         return reach[start] > end or (start > 0 and reach[start - 1] >= end)
 
-    return inside
+    return is_inside

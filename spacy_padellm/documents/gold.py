@@ -1,4 +1,4 @@
-"""What a gold document says: the labels it answers for, and their spans."""
+"""The gold annotations of one document: the annotated labels and their spans."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Gold:
-    """The gold answers of one document.
+    """The gold annotations of one document.
 
-    text (str): Its text.
-    labels (tuple[str, ...]): The labels that it answers for, in the order they are asked for.
+    text (str): The document's text.
+    labels (tuple[str, ...]): The annotated labels, in the order of their prompts.
     spans (tuple[tuple[int, int, str], ...]): Start and end character and label of each entity of
         these labels, in reading order.
-    complete (bool): Whether it answers for all labels of the component.
+    complete (bool): Whether all labels of the component are annotated.
     """
 
     text: str
@@ -23,7 +23,7 @@ class Gold:
 
     @property
     def mentions(self) -> dict[str, list[str]]:
-        """RETURNS (dict[str, list[str]]): For each label, its mentions in reading order."""
+        """RETURNS (dict[str, list[str]]): Mentions by label, in reading order."""
         mentions: dict[str, list[str]] = {label: [] for label in self.labels}
         for start, end, label in self.spans:
             mentions[label].append(self.text[start:end])

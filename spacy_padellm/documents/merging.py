@@ -1,4 +1,4 @@
-"""What the windows of one document say, made one."""
+"""The predictions of a document's windows, merged into one alignment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spacy.attrs import IDX, LENGTH
 from spacy.tokens import Doc
 
 from .alignment import Alignment, align
-from .occurrences import Piece
+from .occurrences import WindowText
 from .prediction import Prediction
 from .spans import Mention, ScoredSpan
 from .windows import Window
@@ -22,62 +22,63 @@ from .windows import Window
 def align_windows(
     doc: Doc, prediction: Prediction, *, mode: str = "expand", ignore_case: bool = False
 ) -> Alignment:
-    """Find what was said of each window in that window's text, and merge it.
+    """Align the mentions of each window with the window's text, and merge the spans.
 
-    Of the same tokens under the same label the highest score stands. What touches an edge of its
-    window may be cut off there: it gives way where another window holds its place away from its
-    own edges, whatever that window says of it. All else stands side by side, as spans that overlap
-    do within one window: the rules for doc.ents choose by probability.
+    Of spans with the same tokens and label the one with the highest score is kept. A span that
+    touches an edge of its window may be truncated there: it is dropped if another window contains
+    the same characters away from that edge, whatever that window predicts for them. All other spans
+    are kept, overlapping ones too, as within one window: the rules for doc.ents choose by
+    probability.
 
     doc (Doc): The document. Only its text and tokens are read.
-    prediction (Prediction): What was said of its windows.
+    prediction (Prediction): The prediction, with one part per window.
     mode (str), ignore_case (bool): As in `align`.
-    RETURNS (Alignment): The spans, the unaligned mentions, and the spans that gave way.
+    RETURNS (Alignment): The spans, the unaligned mentions, and the dropped spans as `superseded`.
     """
     text = doc.text
     columns = doc.to_array([IDX, LENGTH]).view(np.int64)
     token_starts = columns[:, 0]
     token_ends = token_starts + columns[:, 1]
-    windows = Overlaps([window for window, _ in prediction.parts])
+    windows = WindowOverlaps([window for window, _ in prediction.parts])
     best: dict[tuple[int, int, str], ScoredSpan] = {}
     unaligned: list[tuple[Mention, str]] = []
     superseded: list[ScoredSpan] = []
-    for window, said in prediction.parts:
-        if not said.mentions:
+    for window, part in prediction.parts:
+        if not part.mentions:
             continue
         first = int(token_ends.searchsorted(window.start, "right"))
         last = int(token_starts.searchsorted(window.end, "left"))
-        piece = Piece(
+        window_text = WindowText(
             text[window.start : window.end],
             (token_starts[first:last] - window.start).tolist(),
             (token_ends[first:last] - window.start).tolist(),
         )
-        aligned = align(piece, said.mentions, mode=mode, ignore_case=ignore_case)
+        aligned = align(window_text, part.mentions, mode=mode, ignore_case=ignore_case)
         unaligned += aligned.unaligned
-        for one in aligned.spans:
+        for window_span in aligned.spans:
             span = replace(
-                one,
-                start=one.start + first,
-                end=one.end + first,
-                start_char=one.start_char + window.start,
-                end_char=one.end_char + window.start,
+                window_span,
+                start=window_span.start + first,
+                end=window_span.end + first,
+                start_char=window_span.start_char + window.start,
+                end_char=window_span.end_char + window.start,
             )
-            if windows.is_better_held(span, window):
+            if windows.has_better_context(span, window):
                 superseded.append(span)
                 continue
             key = (span.start, span.end, span.label)
             other = best.setdefault(key, span)
             if other is not span:
-                best[key] = max(other, span, key=attrgetter("score"))  # of equal ones the first
+                best[key] = max(other, span, key=attrgetter("score"))  # a tie keeps the first
                 superseded.append(span if best[key] is other else other)
     spans = sorted(best.values(), key=attrgetter("start_char", "end_char"))
     return Alignment(spans, unaligned, tuple(superseded))
 
 
-class Overlaps:
-    """Which windows hold a place.
+class WindowOverlaps:
+    """The overlapping windows of a document.
 
-    windows (Sequence[Window]): The windows of a document, by their starts.
+    windows (Sequence[Window]): The windows, ordered by their starts.
     """
 
     def __init__(self, windows: Sequence[Window]) -> None:
@@ -85,13 +86,13 @@ class Overlaps:
         self._starts = [window.start for window in windows]
         self._reach = list(accumulate((window.end for window in windows), max))
 
-    def is_better_held(self, span: ScoredSpan, window: Window) -> bool:
-        """RETURNS (bool): Whether a span touches an edge of its window, and another window holds
-        its place with text of the document on that side, or on both."""
+    def has_better_context(self, span: ScoredSpan, window: Window) -> bool:
+        """RETURNS (bool): Whether a span touches an edge of its window, and another window contains
+        it with text around it on each side where the document has text."""
         at_start, at_end = span.start_char == window.start, span.end_char == window.end
         if not at_start and not at_end:
             return False
-        # An edge of the outermost windows is the document's own.
+        # The outer edges of the first and the last window truncate nothing.
         before = span.start_char > self._starts[0]
         after = span.end_char < self._reach[-1]
         if not (at_start and before) and not (at_end and after):

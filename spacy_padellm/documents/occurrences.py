@@ -1,4 +1,4 @@
-"""Where a string occurs in the text of a Doc."""
+"""The occurrences of a string in the text of a Doc, or of one of its windows."""
 
 import unicodedata
 from bisect import bisect_left, bisect_right
@@ -11,14 +11,10 @@ from numpy.typing import NDArray
 from spacy.attrs import IDX, IS_SPACE, LENGTH
 from spacy.tokens import Doc
 
-# Character offsets in doc.text, end exclusive.
-Place = tuple[int, int]
+from ..tokenization.codec import one_line
 
-
-def as_read(text: str) -> str:
-    """RETURNS (str): The text with a space for each newline and carriage return, as the model is
-    trained to say it. Offsets stay the same."""
-    return text.replace("\n", " ").replace("\r", " ")
+# Start and end character in the text.
+CharSpan = tuple[int, int]
 
 
 def token_bounds(doc: Doc) -> NDArray[np.int64]:
@@ -30,13 +26,14 @@ def token_bounds(doc: Doc) -> NDArray[np.int64]:
     return bounds[is_space == 0] if is_space.any() else bounds
 
 
-class Piece(NamedTuple):
-    """A piece of a Doc's text.
+class WindowText(NamedTuple):
+    """The text of a window of a Doc.
 
     text (str): The text.
-    starts (list[int]): Start of each token that it has a part of, counted from its own; below 0
-        where it begins inside the token.
-    ends (list[int]): End of each, likewise; above its length where it ends inside the token.
+    starts (list[int]): Start character in `text` of each token that overlaps the window; negative
+        if the token starts before the window.
+    ends (list[int]): End character of each of these tokens; more than the text's length if the
+        token ends after the window.
     """
 
     text: str
@@ -45,88 +42,89 @@ class Piece(NamedTuple):
 
 
 class DocText:
-    """The text of a Doc, to be searched for strings.
+    """The text of a Doc or of a window, with a search for strings.
 
-    doc (Doc | Piece): The document, or a window of one. Only its text and tokens are read.
+    doc (Doc | WindowText): The document, or a window of one. Only its text and tokens are read.
     ignore_case (bool): Whether equivalent strings may differ in case.
     """
 
-    def __init__(self, doc: "Doc | Piece", *, ignore_case: bool = False) -> None:
+    def __init__(self, doc: "Doc | WindowText", *, ignore_case: bool = False) -> None:
         self.ignore_case = ignore_case
         self._doc = doc
 
-    # Mentions whose places are known ask for few of these.
+    # Computed on first use: mentions with char_spans from the decoder need few of these.
 
     @cached_property
     def text(self) -> str:
-        """RETURNS (str): The text, as read."""
-        return as_read(self._doc.text)
+        """RETURNS (str): The text with spaces for line breaks."""
+        return one_line(self._doc.text)
 
     @cached_property
     def starts(self) -> list[int]:
-        """RETURNS (list[int]): Start of each token."""
-        if isinstance(self._doc, Piece):
+        """RETURNS (list[int]): Start character of each token."""
+        if isinstance(self._doc, WindowText):
             return self._doc.starts
         return [token.idx for token in self._doc]
 
     @cached_property
     def ends(self) -> list[int]:
-        """RETURNS (list[int]): End of each token."""
-        if isinstance(self._doc, Piece):
+        """RETURNS (list[int]): End character of each token."""
+        if isinstance(self._doc, WindowText):
             return self._doc.ends
         return [token.idx + len(token) for token in self._doc]
 
     @cached_property
-    def _exact(self) -> "_Haystack":
-        return _Haystack(self.text, self.starts, self.ends)
+    def _exact(self) -> "_TokenizedText":
+        return _TokenizedText(self.text, self.starts, self.ends)
 
     @cached_property
     def _is_folded(self) -> bool:
         return not self.ignore_case and unicodedata.is_normalized("NFC", self.text)
 
-    def find(self, string: str) -> list[list[Place]]:
-        """Find the places of a string, best first. Within a rank they are in reading order and do
-        not overlap, as in `str.count`.
+    def find(self, string: str) -> list[list[CharSpan]]:
+        """Find the occurrences of a string, best first. Within a rank they are in reading order and
+        do not overlap, as in `str.count`.
 
-        string (str): The string, as read, not empty.
-        RETURNS (list[list[Place]]): Four ranks: places from the start of a token to the end of one
-            where the text has the same code points, then equivalent ones; places that start or end
-            inside a token where the text has the same code points, then equivalent ones.
+        string (str): The string, with spaces for line breaks, not empty.
+        RETURNS (list[list[CharSpan]]): Four ranks: occurrences with token boundaries at both ends,
+            with the same code points, then with equivalent ones; occurrences that start or end
+            inside a token, with the same code points, then with equivalent ones.
         """
         ranks = self._exact.find(string)
         if self._is_folded and unicodedata.is_normalized("NFC", string):
             return [ranks[0], [], ranks[1], []]
         offsets, folded = self._folded
-        known = {place for rank in ranks for place in rank}
+        exact = {char_span for rank in ranks for char_span in rank}
         equivalent = [
             [
-                place
+                char_span
                 for start, end in rank
                 if start in offsets
                 and end in offsets
-                and (place := (offsets[start], offsets[end])) not in known
+                and (char_span := (offsets[start], offsets[end])) not in exact
             ]
             for rank in folded.find(self.fold(string))
         ]
         return [ranks[0], equivalent[0], ranks[1], equivalent[1]]
 
     def fold(self, string: str) -> str:
-        """RETURNS (str): The form that all equivalent strings share: Unicode's normal form C, and
-        its case folding if case is ignored."""
+        """RETURNS (str): The form that all equivalent strings have in common: Unicode's normal form
+        C, with case folding if case is ignored."""
         if not self.ignore_case:
             return unicodedata.normalize("NFC", string)
         if string.isascii():
             return string.casefold()
         return "".join(map(self._fold_character, _characters(string)))
 
-    def at_tokens(self, place: Place) -> bool:
-        """RETURNS (bool): Whether the place starts where a token starts and ends where one ends."""
-        start, end = self.expand(place)
-        return (self.starts[start], self.ends[end - 1]) == place
+    def at_tokens(self, char_span: CharSpan) -> bool:
+        """RETURNS (bool): Whether the span starts with a token and ends with a token."""
+        start, end = self.expand(char_span)
+        return (self.starts[start], self.ends[end - 1]) == char_span
 
-    def expand(self, place: Place) -> tuple[int, int]:
-        """RETURNS (tuple[int, int]): Start and end of the tokens that the place touches."""
-        return bisect_right(self.starts, place[0]) - 1, bisect_left(self.starts, place[1])
+    def expand(self, char_span: CharSpan) -> tuple[int, int]:
+        """RETURNS (tuple[int, int]): Index of the first token that the span overlaps, and the index
+        after the last one."""
+        return bisect_right(self.starts, char_span[0]) - 1, bisect_left(self.starts, char_span[1])
 
     def _fold_character(self, character: str) -> str:
         character = unicodedata.normalize("NFC", character)
@@ -135,24 +133,24 @@ class DocText:
         return character
 
     @cached_property
-    def _folded(self) -> "tuple[dict[int, int], _Haystack]":
-        """RETURNS (tuple[dict[int, int], _Haystack]): The folded text, and before it the offset in
-        the text of each offset in the folded one that is the edge of a character."""
-        pieces: list[str] = []
+    def _folded(self) -> "tuple[dict[int, int], _TokenizedText]":
+        """RETURNS (tuple[dict[int, int], _TokenizedText]): Offset in the text by offset in the
+        folded text, for each edge of a character; the folded text."""
+        characters: list[str] = []
         offsets = {0: 0}
-        read = folded = 0
+        length = folded_length = 0
         for character in _characters(self.text):
-            pieces.append(self._fold_character(character))
-            read += len(character)
-            folded += len(pieces[-1])
-            offsets[folded] = read
+            characters.append(self._fold_character(character))
+            length += len(character)
+            folded_length += len(characters[-1])
+            offsets[folded_length] = length
         back = {offset: i for i, offset in offsets.items()}
         starts = [back[start] for start in self.starts if start in back]
         ends = [back[end] for end in self.ends if end in back]
-        return offsets, _Haystack("".join(pieces), starts, ends)
+        return offsets, _TokenizedText("".join(characters), starts, ends)
 
 
-class _Haystack:
+class _TokenizedText:
     """A text with the offsets at which its tokens start and end."""
 
     def __init__(self, text: str, starts: Sequence[int], ends: Sequence[int]) -> None:
@@ -160,17 +158,18 @@ class _Haystack:
         self.starts = starts
         self.ends = set(ends)
 
-    def find(self, string: str) -> tuple[list[Place], list[Place]]:
-        """RETURNS (tuple[list[Place], list[Place]]): The places from the start of a token to the
-        end of one, and those that start or end inside a token."""
+    def find(self, string: str) -> tuple[list[CharSpan], list[CharSpan]]:
+        """RETURNS (tuple[list[CharSpan], list[CharSpan]]): Occurrences with token boundaries at
+        both ends, and those that start or end inside a token."""
         at_tokens = list(self._find_at_tokens(string))
         known = set(at_tokens)
-        return at_tokens, [place for place in self._find_all(string) if place not in known]
+        inside = [char_span for char_span in self._find_all(string) if char_span not in known]
+        return at_tokens, inside
 
-    def _find_at_tokens(self, string: str) -> Iterator[Place]:
+    def _find_at_tokens(self, string: str) -> Iterator[CharSpan]:
         start = self.text.find(string)
         while start >= 0:
-            # Go on from token to token: a long run of one character matches everywhere.
+            # Continue at the next token: a long run of one character matches at every offset.
             token = bisect_left(self.starts, start)
             if token == len(self.starts):
                 return
@@ -183,7 +182,7 @@ class _Haystack:
             else:
                 start = self.text.find(string, start + 1)
 
-    def _find_all(self, string: str) -> Iterator[Place]:
+    def _find_all(self, string: str) -> Iterator[CharSpan]:
         start = self.text.find(string)
         while start >= 0:
             end = start + len(string)
@@ -192,9 +191,9 @@ class _Haystack:
 
 
 def _characters(text: str) -> Iterator[str]:
-    """Split a text where its parts normalise on their own.
+    """Split a text into parts that can be normalised separately.
 
-    YIELDS (str): A character with its combining marks, or several that compose (Hangul).
+    YIELDS (str): A character with its combining marks, or several characters that compose (Hangul).
     """
     start = 0
     for i in range(1, len(text)):
@@ -206,7 +205,8 @@ def _characters(text: str) -> Iterator[str]:
 
 
 def _continues(text: str, start: int, i: int) -> bool:
-    """RETURNS (bool): Whether the code point at `i` belongs to the character begun at `start`."""
+    """RETURNS (bool): Whether the code point at `i` belongs to the character that starts at
+    `start`."""
     if text[i] < "\u0300":
         return False
     if unicodedata.category(text[i]).startswith("M"):

@@ -1,4 +1,4 @@
-"""What a decoder says of a document, before any of it is looked up in the text."""
+"""The prediction of a decoder for one document, before alignment with the text."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .windows import Window
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many mentions of a label a document has.
+    """The predicted number of mentions of a label.
 
     label (str): The label.
-    number (int): The number that was said.
-    logprob (float): Natural-log probability of its digits and of the end after them. 0 has no
-        end (no number goes on after it), nor has a number that the bound stopped. NaN where no
-        number is said, only the mentions (autoregressive decoders).
-    bounded (bool): True if the decoder's bound stopped the number.
+    number (int): The number.
+    logprob (float): Natural-log probability of the digits and of the end token after them. There is
+        no end token after 0, nor after a number that the decoder's bound cut off. NaN for
+        autoregressive decoders, which generate the mentions without a number.
+    bounded (bool): Whether the decoder's bound cut off the number.
     """
 
     label: str
@@ -32,15 +32,15 @@ class Count:
 class Prediction:
     """The counts and mentions of one document.
 
-    counts (tuple[Count, ...]): One a label, in the labels' order. Empty where the document was
-        read in windows: the model counts in each of them, and they overlap.
-    mentions (tuple[Mention, ...]): By label and then reading order; of a document that was read in
-        windows, by window first.
-    malformed (int): Faults in the form of the answer of an autoregressive decoder; what they
-        concern is not among the mentions.
-    ended (bool): False if a bound stopped such an answer before its end.
-    parts (tuple[tuple[Window, Prediction], ...]): The windows of a document that was not read as a
-        whole, in reading order, each with what was said of it.
+    counts (tuple[Count, ...]): One per label, in the labels' order. Empty for a document in
+        windows: the counts are per window, and windows overlap.
+    mentions (tuple[Mention, ...]): By label, then in reading order; for a document in windows by
+        window first.
+    malformed (int): Number of syntax errors in the output of an autoregressive decoder; malformed
+        parts give no mentions.
+    ended (bool): False if the length bound cut off that output.
+    parts (tuple[tuple[Window, Prediction], ...]): The windows of a document in reading order, each
+        with its prediction; empty for a document that is processed as a whole.
     """
 
     counts: tuple[Count, ...] = field(default=())
@@ -50,11 +50,11 @@ class Prediction:
     parts: tuple[tuple[Window, Prediction], ...] = field(default=())
 
     @classmethod
-    def of_windows(cls, windows: Sequence[Window], said: Sequence[Prediction]) -> Prediction:
-        """RETURNS (Prediction): That of a document whose windows were read."""
+    def of_windows(cls, windows: Sequence[Window], parts: Sequence[Prediction]) -> Prediction:
+        """RETURNS (Prediction): The prediction for a document from those for its windows."""
         return cls(
-            mentions=tuple(chain.from_iterable(one.mentions for one in said)),
-            malformed=sum(one.malformed for one in said),
-            ended=all(one.ended for one in said),
-            parts=tuple(zip(windows, said, strict=True)),
+            mentions=tuple(chain.from_iterable(part.mentions for part in parts)),
+            malformed=sum(part.malformed for part in parts),
+            ended=all(part.ended for part in parts),
+            parts=tuple(zip(windows, parts, strict=True)),
         )

@@ -1,4 +1,4 @@
-"""Which parts of a document are read on their own: span getters, as spacy-transformers has them.
+"""Span getters: the parts of documents that are processed separately, as in spacy-transformers.
 
 DOCS: https://spacy.io/api/transformer#span_getters
 """
@@ -12,15 +12,14 @@ import catalogue
 from spacy import registry
 from spacy.tokens import Doc, Span
 
-# For each document the spans to read.
+# Documents to the spans of each document.
 SpanGetter = Callable[[Sequence[Doc]], Sequence[Sequence[Span]]]
 
 
 def ensure_registry() -> None:
-    """Let spaCy have the registry `span_getters`, where spacy-transformers has not made it.
+    """Add the registry `span_getters` to spaCy, unless spacy-transformers has done so.
 
-    Both make it over the same names, so that it does not matter which of them comes first, or
-    whether it is made anew.
+    Both create it with the same namespace, so neither the order nor a second creation matters.
     """
     if not hasattr(registry, "span_getters"):
         getters = catalogue.create("spacy", "span_getters", entry_points=True)
@@ -45,8 +44,8 @@ def make_strided_spans(window: int, stride: int) -> SpanGetter:
 
     window (int): Tokens of a span.
     stride (int): Tokens from the start of a span to that of the next, at most `window`.
-    RETURNS (SpanGetter): Spans of as many tokens each, which overlap where `stride` is less.
-    RAISES (ValueError): Numbers that leave tokens out.
+    RETURNS (SpanGetter): Spans of `window` tokens, which overlap if `stride` is less.
+    RAISES (ValueError): Numbers below 1, or a stride that leaves tokens out.
     """
     for name, value in (("window", window), ("stride", stride)):
         if type(value) is not int or value < 1:
@@ -61,7 +60,7 @@ def make_strided_spans(window: int, stride: int) -> SpanGetter:
 
 
 def strided_spans(docs: Sequence[Doc], window: int, stride: int) -> list[list[Span]]:
-    """RETURNS (list[list[Span]]): Spans up to the first that reaches the document's end."""
+    """RETURNS (list[list[Span]]): The spans of each document, the last of which ends with it."""
     return [
         [
             doc[start : start + window]

@@ -1,4 +1,4 @@
-"""What passes between decoder, alignment, de-duplication and annotation."""
+"""Decoded mentions, and the spans that alignment makes of them."""
 
 import math
 from dataclasses import dataclass
@@ -6,20 +6,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """One mention as a decoder says it, not yet tied to a place in the text.
+    """One decoded mention, not yet aligned with the text.
 
-    label (str): The label in whose branch it was decoded.
+    label (str): The label of the mention's branch.
     index (int): Its number k, from 1: the k-th mention of its label in reading order.
     text (str): The decoded tokens as a string, without the end token.
-    logprobs (tuple[float, ...]): Natural-log probability of each token of the mention's text. End
-        and pad tokens are not among them.
-    ended (bool): False if a bound on its length stopped it before it said its end token.
-    text_logprobs (tuple[float, ...] | None): The same log-probabilities among the tokens that the
-        text allows; None where mentions are not constrained.
+    logprobs (tuple[float, ...]): Natural-log probability of each token of `text`, without end and
+        pad tokens.
+    ended (bool): False if the length bound cut it off before its end token.
+    text_logprobs (tuple[float, ...] | None): The same log-probabilities, normalised over the tokens
+        that the constraint allows; None without a constraint.
     char_spans (tuple[tuple[int, int], ...] | None): Start and end characters of its occurrences in
         the text, in ascending order; None where only its string is known.
-    count_logprob (float): Natural-log probability that its label has so many mentions or more:
-        P(count >= index). 0 where no counts are said.
+    count_logprob (float): Natural-log probability that its label has at least `index` mentions:
+        P(count >= index). 0 for decoders without counts.
     """
 
     label: str
@@ -39,19 +39,18 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class ScoredSpan:
-    """One mention tied to its place in a Doc.
+    """One mention aligned with the tokens of a Doc.
 
-    start (int): Index of its first token.
-    end (int): Index after its last token.
-    start_char (int): Character offset in `doc.text` where the mention itself starts; inside the
-        first token if the span was widened to whole tokens.
-    end_char (int): Character offset after its last character, likewise.
+    start (int): Index of the first token.
+    end (int): Index after the last token.
+    start_char (int): Start character of the mention in `doc.text`; inside the first token if the
+        span was widened to whole tokens.
+    end_char (int): Character offset after the mention's last character, likewise.
     label (str): The label.
-    score (float): P(count >= index) * P(mention): how likely its label has so many mentions, and
-        this one is said, in [0, 1].
-    text (str): The mention as the model said it, without surrounding whitespace.
-    text_score (float | None): The same, with the mention's probability among the strings that the
-        text allows, in [0, 1]; None where mentions are not constrained.
+    score (float): P(count >= index) * P(mention), in [0, 1].
+    text (str): The generated string, without surrounding whitespace.
+    text_score (float | None): The same with the mention's probability under the constraint, in
+        [0, 1]; None without a constraint.
     """
 
     start: int

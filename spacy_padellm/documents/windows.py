@@ -1,4 +1,4 @@
-"""The parts of long documents that the model reads at once."""
+"""Windows: the parts of long documents that go through the model separately."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from .span_getters import SpanGetter, doc_spans
 if TYPE_CHECKING:
     from ..tokenization.codec import Codec
 
-LEAST_TOKENS = 16  # of a window: a character may be several tokens
-# A text of more characters is cut without being tokenised as a whole.
-MOST_COUNTED = 16
+MIN_WINDOW_TOKENS = 16  # one character may be several tokens
+MAX_COUNTED = 16  # characters per token of the limit; a longer text is cut without counting tokens
 
 
 class Window(NamedTuple):
-    """A part of a document that is read on its own; no white space at its edges.
+    """A part of a document, without white space at its edges.
 
-    start (int): Character of `doc.text` where it starts.
-    end (int): Character after its last one.
+    start (int): Start character in `doc.text`.
+    end (int): End character.
     """
 
     start: int
     end: int
 
 
-# The windows of a document in reading order; None where it is read whole.
+# The windows of a document in reading order; None for a document that is processed as a whole.
 DocWindows = tuple[Window, ...] | None
 
 
-class Divided(NamedTuple):
-    """How documents are to be read.
+class WindowedDocs(NamedTuple):
+    """The windows of a batch of documents.
 
     windows (list[DocWindows]): The windows of each document.
-    ids (list[list[int] | None]): The token ids of those that were tokenised to find out.
+    ids (list[list[int] | None]): Token ids of the documents that were tokenised as a whole to count
+        their tokens.
     """
 
     windows: list[DocWindows]
@@ -48,12 +48,12 @@ class Divided(NamedTuple):
 
 
 class Windows:
-    """Divides documents into windows.
+    """Splits documents into windows.
 
-    get_spans (SpanGetter): The parts of documents to read on their own.
-    tokens (int | None): Most model tokens of a window: a longer part is read in several. None for
-        as many as the model can tell apart.
-    overlap (int): Model tokens that two such windows share, about.
+    get_spans (SpanGetter): Gives the parts of documents that are processed separately.
+    tokens (int | None): Maximum number of model tokens of a window: a longer part is split into
+        several. None for as many as the model has positions for.
+    overlap (int): Approximate number of model tokens that two such windows share.
     """
 
     def __init__(
@@ -64,45 +64,47 @@ class Windows:
         self.tokens = tokens
         self.overlap = overlap
 
-    def divide(self, docs: Sequence[Doc], codec: Codec, most: int | None) -> Divided:
-        """Find the windows of documents; those of one don't depend on the others.
+    def split(self, docs: Sequence[Doc], codec: Codec, max_tokens: int | None) -> WindowedDocs:
+        """Split documents into windows, each document independently of the others.
 
         docs (Sequence[Doc]): The documents.
         codec (Codec): The tokenizer of the model.
-        most (int | None): Most tokens of a text that the model has room for, None for any number.
-        RETURNS (Divided): The windows of each.
-        RAISES (ValueError): Spans that are not those of the documents.
+        max_tokens (int | None): Maximum number of tokens of a text that the model has positions
+            for, None for any number.
+        RETURNS (WindowedDocs): The windows of each document.
+        RAISES (ValueError): Spans from `get_spans` that are not of the documents.
         """
-        limits = [one for one in (self.tokens, most) if one is not None]
-        limit = max(min(limits), LEAST_TOKENS) if limits else None
+        limits = [bound for bound in (self.tokens, max_tokens) if bound is not None]
+        limit = max(min(limits), MIN_WINDOW_TOKENS) if limits else None
         texts = [doc.text for doc in docs]
         if self.get_spans is doc_spans:
             parts = [[Window(0, len(text))] for text in texts]
         else:
             parts = self._parts(docs)
-        long, ids = _long(texts, parts, codec, limit)
+        long, ids = _long_parts(texts, parts, codec, limit)
         windows: list[DocWindows] = []
         for i, (doc, text) in enumerate(zip(docs, texts, strict=True)):
             if limit is None or not any((i, part) in long for part in parts[i]):
                 windows.append(_unless_whole(text, parts[i]))
                 continue
-            found: list[Window] = []
+            split: list[Window] = []
             bounds, overlap = token_bounds(doc), min(self.overlap, limit // 2)
             for part in parts[i]:
                 if (i, part) in long:
-                    pieces = cut(text, bounds, part, codec, limit, overlap, most)
-                    found += [Window(*piece) for piece in pieces]
+                    ranges = cut(text, bounds, part, codec, limit, overlap, max_tokens)
+                    split += [Window(*char_range) for char_range in ranges]
                 else:
-                    found.append(part)
-            windows.append(_trimmed(text, found))
-        return Divided(windows, ids)
+                    split.append(part)
+            windows.append(_trimmed(text, split))
+        return WindowedDocs(windows, ids)
 
     def _parts(self, docs: Sequence[Doc]) -> list[list[Window]]:
+        """RETURNS (list[list[Window]]): The spans of `get_spans`, sorted, without duplicates."""
         groups = list(self.get_spans(docs))
         if len(groups) != len(docs):
             raise ValueError(
-                f"get_spans gave spans for {len(groups)} documents, and was asked for {len(docs)}. "
-                "It must give one list of spans a document."
+                f"get_spans gave spans for {len(groups)} documents, and was called with "
+                f"{len(docs)}. It must give one list of spans per document."
             )
         parts = []
         for doc, spans in zip(docs, groups, strict=True):
@@ -112,17 +114,17 @@ class Windows:
         return parts
 
 
-def _long(
+def _long_parts(
     texts: Sequence[str], parts: Sequence[Sequence[Window]], codec: Codec, limit: int | None
 ) -> tuple[set[tuple[int, Window]], list[list[int] | None]]:
-    """Find what has more tokens than a window may have.
+    """Find the parts with more tokens than a window may have.
 
-    Texts that have no more bytes are not tokenised for it, nor are those of so many characters that
-    they are cut anyway.
+    A part is tokenised only where its length leaves open whether it fits: not if its bytes are
+    within the limit, nor if it has so many characters that it is cut anyway.
 
-    RETURNS (tuple[set[tuple[int, Window]], list[list[int] | None]]): Numbers of documents with
-        their parts that are too long, or too long to count; token ids of the documents that were
-        tokenised as a whole.
+    RETURNS (tuple[set[tuple[int, Window]], list[list[int] | None]]): Pairs of the index of a
+        document and a part that is too long, or too long to be counted; token ids of the documents
+        that were tokenised as a whole.
     """
     long: set[tuple[int, Window]] = set()
     ids: list[list[int] | None] = [None] * len(texts)
@@ -132,32 +134,32 @@ def _long(
     for i, windows in enumerate(parts):
         for part in windows:
             text = texts[i] if part == (0, len(texts[i])) else texts[i][part.start : part.end]
-            if len(text) > MOST_COUNTED * limit:
+            if len(text) > MAX_COUNTED * limit:
                 long.add((i, part))
             elif not _is_short(text, limit):
                 unsure.append((i, part, text))
-    said = codec.encode_texts([text for *_, text in unsure])
-    for (i, part, text), tokens in zip(unsure, said, strict=True):
-        if len(tokens) > limit:
+    encoded = codec.encode_texts([text for *_, text in unsure])
+    for (i, part, text), text_ids in zip(unsure, encoded, strict=True):
+        if len(text_ids) > limit:
             long.add((i, part))
         elif text is texts[i]:
-            ids[i] = tokens
+            ids[i] = text_ids
     return long, ids
 
 
 def check_windows(get_spans: Any, tokens: Any, overlap: Any) -> None:
     """Check the settings of windows; the arguments are those of Windows.
 
-    RAISES (ValueError): The first setting that can't be, with its value and what it may be.
+    RAISES (ValueError): The first invalid setting, with its value and the valid ones.
     """
     if not callable(get_spans):
         raise ValueError(
             "get_spans must be a function of the registry span_getters such as "
             f"spacy-padellm.doc_spans.v1, not {get_spans!r}."
         )
-    if tokens is not None and (type(tokens) is not int or tokens < LEAST_TOKENS):
+    if tokens is not None and (type(tokens) is not int or tokens < MIN_WINDOW_TOKENS):
         raise ValueError(
-            f"window_tokens must be an integer from {LEAST_TOKENS} or null, not {tokens!r}."
+            f"window_tokens must be an integer from {MIN_WINDOW_TOKENS} or null, not {tokens!r}."
         )
     if type(overlap) is not int or overlap < 0:
         raise ValueError(f"window_overlap must be an integer from 0, not {overlap!r}.")
@@ -168,68 +170,70 @@ def check_windows(get_spans: Any, tokens: Any, overlap: Any) -> None:
 
 
 def window_golds(gold: Gold, windows: DocWindows) -> list[Gold]:
-    """Gold answers of the windows of a document. A mention that the edge of a window cuts is not
-    asked for in that window, nor counted: windows that overlap hold it whole in another.
+    """Split the gold annotations of a document into those of its windows.
 
-    gold (Gold): The document's answers.
-    windows (DocWindows): Its windows.
-    RETURNS (list[Gold]): The answers of each window, in reading order.
+    A mention that an edge of a window cuts is not in that window's gold, nor in its count:
+    overlapping windows have it whole in another one.
+
+    gold (Gold): The document's annotations.
+    windows (DocWindows): The document's windows.
+    RETURNS (list[Gold]): The annotations of each window, in reading order.
     """
     if windows is None:
         return [gold]
-    starts = [start for start, *_ in gold.spans]  # rising
+    starts = [start for start, *_ in gold.spans]  # in ascending order
     golds = []
     for first, last in windows:
         spans = gold.spans[bisect_left(starts, first) : bisect_left(starts, last)]
-        held = tuple(
+        contained = tuple(
             (start - first, end - first, label) for start, end, label in spans if end <= last
         )
-        golds.append(Gold(gold.text[first:last], gold.labels, held, gold.complete))
+        golds.append(Gold(gold.text[first:last], gold.labels, contained, gold.complete))
     return golds
 
 
-def held_nowhere(gold: Gold, golds: Sequence[Gold], windows: DocWindows) -> int:
-    """Mentions of a document that no window holds whole, so that they can't be learnt or found.
+def count_uncovered(gold: Gold, golds: Sequence[Gold], windows: DocWindows) -> int:
+    """Count the mentions that no window contains as a whole: they can't be trained or predicted.
 
-    gold (Gold): The document's answers.
-    golds (Sequence[Gold]): Those of its windows, see `window_golds`.
+    gold (Gold): The document's annotations.
+    golds (Sequence[Gold]): The annotations of its windows, see `window_golds`.
     windows (DocWindows): The windows.
-    RETURNS (int): Their number.
+    RETURNS (int): The number of mentions.
     """
     if windows is None:
         return 0
-    held = {
+    covered = {
         (start + window.start, end + window.start, label)
-        for window, one in zip(windows, golds, strict=True)
-        for start, end, label in one.spans
+        for window, window_gold in zip(windows, golds, strict=True)
+        for start, end, label in window_gold.spans
     }
-    return len(set(gold.spans) - held)
+    return len(set(gold.spans) - covered)
 
 
 def _is_short(text: str, limit: int) -> bool:
-    """RETURNS (bool): Whether a text can't have more tokens, as it has no more bytes."""
+    """RETURNS (bool): Whether a text has at most `limit` bytes, and so at most `limit` tokens."""
     if len(text) > limit:
         return False
     return text.isascii() or len(text.encode("utf8", "replace")) <= limit
 
 
 def _unless_whole(text: str, windows: Sequence[Window]) -> DocWindows:
-    """RETURNS (DocWindows): As `_trimmed`; None for one that holds all of the text but white space,
-    and for a blank text."""
+    """RETURNS (DocWindows): As `_trimmed`; None for one window with all of the text except white
+    space, and for a blank text."""
     if len(windows) == 1 and windows[0] == (0, len(text)):
         return None
     trimmed = _trimmed(text, windows)
-    held = "".join(text[start:end] for start, end in trimmed[:1])
-    return None if len(trimmed) < 2 and held == text.strip() else trimmed
+    first = "".join(text[start:end] for start, end in trimmed[:1])
+    return None if len(trimmed) < 2 and first == text.strip() else trimmed
 
 
 def _trimmed(text: str, windows: Sequence[Window]) -> tuple[Window, ...]:
-    """RETURNS (tuple[Window, ...]): Windows without white space at their edges, and without blank
-    ones."""
+    """RETURNS (tuple[Window, ...]): The windows without white space at their edges, and without
+    blank windows."""
     trimmed = []
     for start, end in windows:
-        piece = text[start:end]
-        left = len(piece) - len(piece.lstrip())
-        if left < len(piece):
-            trimmed.append(Window(start + left, start + len(piece.rstrip())))
+        window_text = text[start:end]
+        left = len(window_text) - len(window_text.lstrip())
+        if left < len(window_text):
+            trimmed.append(Window(start + left, start + len(window_text.rstrip())))
     return tuple(trimmed)

@@ -140,7 +140,7 @@ class PadellmNER(CausalLMPipe):
         self._require_labels()
         runner, builder = self.shim.runner(), self.tree_builder()
         max_tokens = self.decoder.max_text_tokens(builder, self.labels)
-        divided = self.windows.divide(docs, builder.codec, max_tokens)
+        divided = self.windows.split(docs, builder.codec, max_tokens)
         return decode_documents(self.decoder, runner, builder, self.labels, docs, divided)
 
     def align(self, doc: Doc, prediction: Prediction) -> Alignment:

@@ -9,7 +9,7 @@ from spacy.tokens import Doc
 
 from ..documents.occurrences import token_bounds
 from ..documents.prediction import Prediction
-from ..documents.windows import Divided
+from ..documents.windows import WindowedDocs
 from ..tokenization.arrays import Ints
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def decode_documents(
     builder: TreeBuilder,
     labels: Sequence[str],
     docs: Sequence[Doc],
-    divided: Divided,
+    divided: WindowedDocs,
 ) -> list[Prediction]:
     """Decode documents, each as a whole or by its windows.
 
@@ -51,7 +51,7 @@ def decode_documents(
     builder (TreeBuilder): Builds the prompt trees.
     labels (Sequence[str]): The labels, in the order of the prompts.
     docs (Sequence[Doc]): The documents.
-    divided (Divided): Their windows.
+    divided (WindowedDocs): Their windows.
     RETURNS (list[Prediction]): One prediction per document, in input order.
     RAISES (ValueError, MemoryError): See `Decoder.__call__`.
     """
@@ -67,12 +67,12 @@ def decode_documents(
     ]
 
 
-def text_segments(docs: Sequence[Doc], divided: Divided) -> Iterator[TextSegment]:
+def text_segments(docs: Sequence[Doc], divided: WindowedDocs) -> Iterator[TextSegment]:
     """The segments of documents. A window has the bounds of its whole tokens only: a mention can't
     start or end where the window cuts a token.
 
     docs (Sequence[Doc]): The documents.
-    divided (Divided): Their windows.
+    divided (WindowedDocs): Their windows.
     YIELDS (TextSegment): One segment per window, or per document that has no windows.
     """
     for i, (doc, windows, ids) in enumerate(zip(docs, *divided, strict=True)):

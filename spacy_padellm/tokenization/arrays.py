@@ -1,4 +1,4 @@
-"""Types of the arrays that token ids, positions and indices are held in."""
+"""The type of arrays of token ids, positions and indices."""
 
 import numpy as np
 from numpy.typing import NDArray

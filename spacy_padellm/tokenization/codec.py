@@ -1,4 +1,4 @@
-"""Text to token ids and back, with control pieces and text kept apart."""
+"""Text to token ids and back. Special tokens in a text are encoded as plain text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PROBES = ("", "a", " A  b\tc\n", "naïve e\u0301 — 北京 😀", "<s> 1998")
 
 
 class Codec:
-    """What prompts and decoders need of a tokenizer.
+    """A tokenizer, with the methods that prompts and decoders use.
 
     tokenizer (transformers.PreTrainedTokenizerBase): The tokenizer of the base model.
     """
@@ -18,9 +18,9 @@ class Codec:
     def __init__(self, tokenizer: Any):
         self.tokenizer = tokenizer
 
-    def encode(self, piece: str) -> list[int]:
-        """RETURNS (list[int]): Ids of a piece on its own; special tokens in it are plain text."""
-        return self.encode_texts([piece])[0]
+    def encode(self, text: str) -> list[int]:
+        """RETURNS (list[int]): Token ids of a string; special tokens in it are plain text."""
+        return self.encode_texts([text])[0]
 
     def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
         """RETURNS (list[list[int]]): Ids of each text; special tokens in it are plain text."""
@@ -42,37 +42,38 @@ class Codec:
 
     @staticmethod
     def _encode_by_backend(backend: Any, texts: Sequence[str]) -> list[list[int]]:
-        # Each call of the tokenizer sets these anew, so they are as its last call left them.
+        # The last call of the tokenizer may have set these.
         if not backend.encode_special_tokens:
             backend.encode_special_tokens = True
         if backend.truncation is not None:
             backend.no_truncation()
         if backend.padding is not None:
             backend.no_padding()
-        return [one.ids for one in backend.encode_batch_fast(list(texts), add_special_tokens=False)]
+        encodings = backend.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
 
     @cached_property
     def _backend(self) -> Any:
-        """RETURNS (tokenizers.Tokenizer | None): What encodes at once, without offsets, where it
-        gives the tokenizer's own ids."""
+        """RETURNS (tokenizers.Tokenizer | None): The backend, which encodes batches without
+        offsets; None if its ids differ from the tokenizer's."""
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         if not hasattr(backend, "encode_batch_fast"):
             return None
         texts = [*PROBES, *(f"a{token} {token}b" for token in self.tokenizer.all_special_tokens)]
-        known = self._encode_by_tokenizer(texts)
-        return backend if self._encode_by_backend(backend, texts) == known else None
+        expected = self._encode_by_tokenizer(texts)
+        return backend if self._encode_by_backend(backend, texts) == expected else None
 
     def token_offsets(self, text: str) -> list[tuple[int, int]]:
-        """Where the tokens of `encode(text)` lie.
+        """Character offsets of the tokens of `encode(text)`.
 
         text (str): A text.
-        RETURNS (list[tuple[int, int]]): Character offsets of each token; a space before a word may
-            be part of its first token.
-        RAISES (ValueError): A tokenizer that doesn't know.
+        RETURNS (list[tuple[int, int]]): Start and end character of each token; a space before a
+            word may be part of its first token.
+        RAISES (ValueError): A tokenizer without offsets.
         """
         if not getattr(self.tokenizer, "is_fast", False):
             raise ValueError(
-                f"The tokenizer {self.tokenizer.name_or_path!r} can't tell where its tokens lie in "
+                f"The tokenizer {self.tokenizer.name_or_path!r} has no offsets of its tokens in "
                 "the text, which tag_text needs. Set tag_text = false, or use a base with a "
                 "tokenizer.json."
             )
@@ -86,19 +87,19 @@ class Codec:
         )["offset_mapping"]
 
     def encode_number(self, number: int) -> list[int]:
-        """RETURNS (list[int]): One id a decimal digit, whatever the tokenizer merges."""
+        """RETURNS (list[int]): One token id per decimal digit, whatever the tokenizer merges."""
         return [self.digit_ids[int(digit)] for digit in str(number)]
 
     def encode_mention(self, mention: str) -> list[int]:
-        """Ids of a mention as the model is trained to say it: on one line.
+        """Token ids of a mention as the model is trained to generate it: on one line.
 
         mention (str): A string of the text.
-        RETURNS (list[int]): The ids; line breaks became spaces.
+        RETURNS (list[int]): The token ids, with spaces for line breaks.
         """
         return self.encode(one_line(mention))
 
     def decode(self, ids: Sequence[int]) -> str:
-        """RETURNS (str): The text of ids, as it is but for spaces at its ends."""
+        """RETURNS (str): The text of token ids, without spaces at its ends."""
         text = self.tokenizer.decode(
             list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
@@ -106,17 +107,17 @@ class Codec:
 
     @cached_property
     def prefix(self) -> list[int]:
-        """RETURNS (list[int]): The beginning-of-sequence id where the tokenizer writes one."""
+        """RETURNS (list[int]): The beginning-of-sequence id, if the tokenizer writes one."""
         start = self.tokenizer.bos_token_id
         ids = self.tokenizer("a")["input_ids"]
         return [start] if start is not None and ids[0] == start else []
 
     @cached_property
     def end_id(self) -> int:
-        """The id that ends a number or a mention.
+        """The token id that ends a number or a mention.
 
-        RETURNS (int): The one id of a line break, else the end-of-sequence id.
-        RAISES (ValueError): A tokenizer that has neither.
+        RETURNS (int): The id of a line break, if that is one token; else the end-of-sequence id.
+        RAISES (ValueError): A tokenizer with neither.
         """
         ids = self.encode("\n")
         if len(ids) == 1 and self.tokenizer.decode(ids) == "\n":
@@ -130,7 +131,7 @@ class Codec:
 
     @cached_property
     def digit_ids(self) -> tuple[int, ...]:
-        """RETURNS (tuple[int, ...]): The ids of the digits 0 to 9, one each.
+        """RETURNS (tuple[int, ...]): One token id for each of the digits 0 to 9.
 
         RAISES (ValueError): A tokenizer without a token for a digit.
         """
@@ -138,25 +139,26 @@ class Codec:
 
     @cached_property
     def ignores_case(self) -> bool:
-        """RETURNS (bool): Whether the tokenizer lower-cases, so that mentions come back so."""
+        """RETURNS (bool): Whether the tokenizer lower-cases, and so decodes to lower case."""
         return self.decode(self.encode("A")) == "a"
 
     def _digit_id(self, digit: str) -> int:
-        # The last id: a tokenizer with a dummy prefix gives "▁", "3" or "▁3"; after another
-        # digit it is the bare one.
-        for piece in (digit, digit * 2, "\n" + digit):
-            ids = self.encode(piece)
+        # The last id: a tokenizer with a dummy prefix encodes "3" as "▁", "3" or as "▁3"; behind
+        # another digit there is no prefix.
+        for text in (digit, digit * 2, "\n" + digit):
+            ids = self.encode(text)
             if ids and self.tokenizer.decode(ids[-1:]).strip() == digit:
                 return ids[-1]
-        known = self.tokenizer.convert_tokens_to_ids(digit)
-        if known is None or known == self.tokenizer.unk_token_id:
+        digit_id = self.tokenizer.convert_tokens_to_ids(digit)
+        if digit_id is None or digit_id == self.tokenizer.unk_token_id:
             raise ValueError(
                 f"The tokenizer {self.tokenizer.name_or_path!r} has no token for the digit "
-                f"{digit!r}, so counts can't be said. Use another base."
+                f"{digit!r}, so counts can't be generated. Use another base."
             )
-        return known
+        return digit_id
 
 
 def one_line(text: str) -> str:
-    """RETURNS (str): The text with each line break character as one space, same length."""
+    """RETURNS (str): The text with a space for each newline and carriage return, as the model is
+    trained to generate it; offsets don't change."""
     return text.replace("\n", " ").replace("\r", " ")

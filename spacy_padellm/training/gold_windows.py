@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from spacy.training import Example
 
 from ..documents.gold import Gold
-from ..documents.windows import DocWindows, Windows, held_nowhere, window_golds
+from ..documents.windows import DocWindows, Windows, count_uncovered, window_golds
 
 if TYPE_CHECKING:
     from ..tokenization.codec import Codec
@@ -36,7 +36,7 @@ def gold_windows(
     docs = [
         eg.predicted if eg.predicted.text == eg.reference.text else eg.reference for eg in examples
     ]
-    return windows.divide(docs, codec, max_tokens).windows
+    return windows.split(docs, codec, max_tokens).windows
 
 
 def checked_window_golds(gold: Gold, windows: DocWindows, name: str) -> list[Gold]:
@@ -49,7 +49,7 @@ def checked_window_golds(gold: Gold, windows: DocWindows, name: str) -> list[Gol
     RETURNS (list[Gold]): The answers of each window, in reading order.
     """
     golds = window_golds(gold, windows)
-    if n_lost := held_nowhere(gold, golds, windows):
+    if n_lost := count_uncovered(gold, golds, windows):
         logger.warning(
             "%s: %d of the %d mentions of a gold document lie whole in no window, so they are "
             "not learnt: %r… Let windows overlap (window_overlap, get_spans).",

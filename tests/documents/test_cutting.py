@@ -14,7 +14,7 @@ from support.windowed import BOOK, NLP, doc_of
 
 from spacy_padellm.documents.cutting import cut
 from spacy_padellm.documents.occurrences import token_bounds
-from spacy_padellm.documents.windows import LEAST_TOKENS, Windows
+from spacy_padellm.documents.windows import MIN_WINDOW_TOKENS, Windows
 
 # Words, white space of all kinds, long runs, marks and joined characters.
 pieces = st.one_of(
@@ -34,14 +34,14 @@ def documents(draw):
     return Doc(NLP.vocab, words=words, spaces=spaces)
 
 
-limits = st.integers(LEAST_TOKENS, 80)
+limits = st.integers(MIN_WINDOW_TOKENS, 80)
 
 
 @given(documents(), limits, st.integers(0, 40), st.none() | limits)
 @settings(max_examples=150)
 def test_every_character_is_in_a_window_that_fits(toy_codec, doc, limit, overlap, most):
     windows = Windows(tokens=limit, overlap=min(overlap, limit // 2))
-    (found,), (ids,) = windows.divide([doc], toy_codec, most)
+    (found,), (ids,) = windows.split([doc], toy_codec, most)
     text, bound = doc.text, min(limit, most or limit)
     if found is None:
         assert len(toy_codec.encode(text)) <= bound or not text.strip()
@@ -70,25 +70,25 @@ def test_every_character_is_in_a_window_that_fits(toy_codec, doc, limit, overlap
 def test_windows_do_not_depend_on_the_batch(toy_codec, doc, limit):
     windows = Windows(tokens=limit, overlap=limit // 4)
     others = [NLP.make_doc(BOOK), NLP.make_doc("Bo"), NLP.make_doc("")]
-    (alone,) = windows.divide([doc], toy_codec, None).windows
-    assert windows.divide([*others, doc], toy_codec, None).windows[-1] == alone
+    (alone,) = windows.split([doc], toy_codec, None).windows
+    assert windows.split([*others, doc], toy_codec, None).windows[-1] == alone
 
 
 def test_short_documents_are_not_tokenised_twice(toy_codec, monkeypatch):
     docs = [NLP.make_doc(text) for text in TEXTS]
     windows = Windows(tokens=20, overlap=4)
-    divided = windows.divide([*docs, NLP.make_doc("thethethethe the the the")], toy_codec, None)
+    divided = windows.split([*docs, NLP.make_doc("thethethethe the the the")], toy_codec, None)
     assert divided.windows == [None] * 5
     assert divided.ids == [None] * 4 + [toy_codec.encode("thethethethe the the the")]
     monkeypatch.setattr(
         toy_codec, "encode_texts", lambda texts: pytest.fail(str(texts)) if texts else []
     )
-    assert windows.divide(docs, toy_codec, None).ids == [None] * 4
+    assert windows.split(docs, toy_codec, None).ids == [None] * 4
 
 
 def test_windows_are_whole_sentences_where_they_can_be(toy_codec):
     doc = NLP.make_doc("It is far. Is it as far as that? Not so.\nNo\nYes " * 9)
-    (windows,) = Windows(tokens=50, overlap=24).divide([doc], toy_codec, None).windows
+    (windows,) = Windows(tokens=50, overlap=24).split([doc], toy_codec, None).windows
     assert len(windows) > 5
     for start, end in windows:
         assert doc.text[start:end].endswith((".", "?", "No", "Yes"))
@@ -98,7 +98,7 @@ def test_windows_are_whole_sentences_where_they_can_be(toy_codec):
 
 def test_windows_overlap_where_a_sentence_is_cut(toy_codec):
     doc = NLP.make_doc("it is far and " * 40)
-    (windows,) = Windows(tokens=50, overlap=24).divide([doc], toy_codec, None).windows
+    (windows,) = Windows(tokens=50, overlap=24).split([doc], toy_codec, None).windows
     assert len(windows) > 10
     for one, other in pairwise(windows):
         shared = doc.text[other.start : one.end]
@@ -108,7 +108,7 @@ def test_windows_overlap_where_a_sentence_is_cut(toy_codec):
 
 def test_a_word_of_a_million_characters(toy_codec):
     doc = doc_of(["x" * 1_000_000], [False])
-    (windows,) = Windows(tokens=64, overlap=16).divide([doc], toy_codec, None).windows
+    (windows,) = Windows(tokens=64, overlap=16).split([doc], toy_codec, None).windows
     assert windows[0].start == 0
     assert windows[-1].end == 1_000_000
     assert all(end - start <= 64 for start, end in windows)
@@ -117,7 +117,7 @@ def test_a_word_of_a_million_characters(toy_codec):
 
 def test_marks_stay_with_their_characters(toy_codec):
     doc = doc_of(["e\u0301" * 300], [False])
-    (windows,) = Windows(tokens=32, overlap=8).divide([doc], toy_codec, None).windows
+    (windows,) = Windows(tokens=32, overlap=8).split([doc], toy_codec, None).windows
     assert len(windows) > 1
     assert all(doc.text[start] == "e" for start, _ in windows)
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.tokens import Doc
 
-from spacy_padellm.documents.occurrences import DocText, as_read, token_bounds
+from spacy_padellm.documents.occurrences import DocText, token_bounds
+from spacy_padellm.tokenization.codec import one_line
 
 VOCAB = spacy.blank("xx").vocab
 # What composes, what only looks so, and what breaks a run of combining marks.
@@ -18,10 +19,6 @@ ANY = st.text(st.characters(exclude_categories=["Cs"]))
 
 def text_of(*words, ignore_case=False):
     return DocText(Doc(VOCAB, words, [False] * len(words)), ignore_case=ignore_case)
-
-
-def test_as_read_keeps_offsets():
-    assert as_read("a\r\nb\tc\u2028d") == "a  b\tc\u2028d"
 
 
 @pytest.mark.parametrize(
@@ -50,7 +47,7 @@ def test_case():
     assert text_of("Ab", "ab", ignore_case=True).find("ab") == [[(2, 4)], [(0, 2)], [], []]
 
 
-def test_tokens_of_a_place():
+def test_tokens_of_a_char_span():
     text = text_of("New", " ", "York", "-", "based")
     assert text.expand((4, 8)) == (2, 3)
     assert text.expand((5, 10)) == (2, 5)
@@ -65,7 +62,7 @@ def test_tokens_of_a_place():
 def test_folded_piece_by_piece_is_the_whole_folded(string):
     text = text_of(*([string] if string else []))
     offsets, folded = text._folded
-    assert folded.text == unicodedata.normalize("NFC", as_read(string))
+    assert folded.text == unicodedata.normalize("NFC", one_line(string))
     assert sorted(offsets) == list(offsets)
     assert sorted(offsets.values()) == list(offsets.values())
     assert (max(offsets), offsets[max(offsets)]) == (len(folded.text), len(string))

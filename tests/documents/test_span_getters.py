@@ -33,7 +33,7 @@ def strided(window, stride):
 
 def test_getters_of_parts(toy_codec):
     docs = [NLP.make_doc(BOOK[:200]), NLP.make_doc("Bo"), NLP.make_doc("")]
-    (parts, whole, empty), _ = Windows(strided(10, 5)).divide(docs, toy_codec, None)
+    (parts, whole, empty), _ = Windows(strided(10, 5)).split(docs, toy_codec, None)
     assert [docs[0].text[start:end] for start, end in parts] == [
         docs[0][i : i + 10].text.strip() for i in range(0, len(docs[0]) - 5, 5)
     ]
@@ -57,7 +57,7 @@ def test_sentences_as_parts(toy_codec):
     nlp = spacy.blank("en")
     nlp.add_pipe("sentencizer")
     doc = nlp(" ".join(TEXTS))
-    ((*windows,),) = Windows(make_sent_spans()).divide([doc], toy_codec, None).windows
+    ((*windows,),) = Windows(make_sent_spans()).split([doc], toy_codec, None).windows
     assert [doc.text[start:end] for start, end in windows] == TEXTS
     with pytest.raises(ValueError, match="no sentence boundaries: 'Ada Byron"):
         make_sent_spans()([NLP.make_doc(" ".join(TEXTS))])
@@ -67,7 +67,7 @@ def test_sentences_as_parts(toy_codec):
 def test_a_long_sentence_is_cut_too(toy_codec):
     doc = NLP.make_doc("a " * 100)
     getter = strided(60, 60)
-    (windows,) = Windows(getter, 32, 8).divide([doc], toy_codec, None).windows
+    (windows,) = Windows(getter, 32, 8).split([doc], toy_codec, None).windows
     assert len(windows) > 4
     assert windows[-1].end == len(doc.text.rstrip())
 
@@ -78,19 +78,19 @@ def test_parts_that_leave_text_out_are_the_getters_choice(toy_codec):
     def first_token(docs):
         return [[doc[:1]] if len(doc) > 1 else [] for doc in docs]
 
-    assert Windows(first_token).divide(docs, toy_codec, None).windows == [(Window(0, 2),), ()]
+    assert Windows(first_token).split(docs, toy_codec, None).windows == [(Window(0, 2),), ()]
 
 
 @pytest.mark.parametrize(
     ("getter", "message"),
     [
-        (lambda docs: [], "gave spans for 0 documents, and was asked for 1"),
+        (lambda docs: [], "gave spans for 0 documents, and was called with 1"),
         (lambda docs: [[NLP.make_doc("Bo")[:]]], "span of another document for 'Ada'"),
     ],
 )
 def test_getters_that_fail(toy_codec, getter, message):
     with pytest.raises(ValueError, match=message):
-        Windows(getter).divide([NLP.make_doc("Ada")], toy_codec, None)
+        Windows(getter).split([NLP.make_doc("Ada")], toy_codec, None)
 
 
 @pytest.mark.parametrize(

@@ -121,9 +121,9 @@ def test_windows_of_gold_documents_are_found_once(tiny_base, monkeypatch):
     examples = [*gold_examples(nlp), example(nlp, BOOK[:300], names_in(BOOK[:300]))]
     nlp.initialize(lambda: examples)
     divided = []
-    divide = ner.windows.divide
+    divide = ner.windows.split
     monkeypatch.setattr(
-        ner.windows, "divide", lambda docs, *rest: divided.append(len(docs)) or divide(docs, *rest)
+        ner.windows, "split", lambda docs, *rest: divided.append(len(docs)) or divide(docs, *rest)
     )
     first, second = (nlp.update(examples, sgd=False)["padellm_ner"] for _ in range(2))
     assert divided == [5]

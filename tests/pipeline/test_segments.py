@@ -158,9 +158,7 @@ def test_a_long_text_of_sentences_gives_what_they_give(shipped, sample_texts):
         for at, to, label in found(doc)
     }
     doc = shipped.make_doc(" ".join(texts))
-    (windows,), _ = ner_of(shipped).windows.divide(
-        [doc], ner_of(shipped).tree_builder().codec, None
-    )
+    (windows,), _ = ner_of(shipped).windows.split([doc], ner_of(shipped).tree_builder().codec, None)
     assert len(windows) > 2
     both = expected & set(found(shipped(doc)))
     assert len(both) > 0.8 * len(expected) > 5

@@ -103,6 +103,7 @@ def test_mentions_come_back_without_the_dummy_prefix(scheme):
 
 def test_mentions_are_said_on_one_line(toy_codec):
     assert one_line("a\r\nb\nc d") == "a  b c d"
+    assert one_line("a\r\nb\tc\u2028d") == "a  b\tc\u2028d"
     said = toy_codec.encode_mention("a\r\nb")
     assert toy_codec.decode(said) == "a  b"
     assert toy_codec.end_id not in said
