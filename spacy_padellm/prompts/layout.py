@@ -14,11 +14,11 @@ from .tree import PADDING, Paths, PromptTree
 
 @dataclass(frozen=True)
 class TokenRows:
-    """Trees laid side by side in rows of equal length, for one forward pass.
+    """Trees in rows of equal length, padded at the end, for one forward pass.
 
     ids (Ints): Token ids, shape [rows, length]; padding is 0.
     paths (Paths): Each part of shape [rows, length]; padding has tree PADDING and zeros.
-    row, column (Ints): Where token i of the concatenated trees went, each of shape [tokens].
+    row, column (Ints): Row and column of token i of the concatenated trees, each of shape [tokens].
     """
 
     ids: Ints
@@ -28,10 +28,10 @@ class TokenRows:
 
 
 def pack(sizes: Sequence[int], row_tokens: int) -> list[int]:
-    """Spread trees over the fewest rows that hold `row_tokens` each, evenly, longest first.
+    """Distribute trees evenly over the fewest rows of `row_tokens` tokens, longest first.
 
     sizes (Sequence[int]): Tokens of each tree.
-    row_tokens (int): Tokens a row should hold at most; a longer tree makes longer rows.
+    row_tokens (int): Maximum number of tokens of a row; a longer tree makes longer rows.
     RETURNS (list[int]): Row of each tree, from 0.
     """
     if not sizes:
@@ -53,33 +53,33 @@ def pack(sizes: Sequence[int], row_tokens: int) -> list[int]:
 def lay_out(
     trees: Sequence[PromptTree], rows: Sequence[int], shape: tuple[int, int] | None = None
 ) -> TokenRows:
-    """Write trees into rows.
+    """Arrange trees in rows of equal length.
 
     trees (Sequence[PromptTree]): At least one tree.
-    rows (Sequence[int]): Row of each tree, as `pack` gives it.
-    shape (tuple[int, int] | None): Rows and their length, at least as much as the trees take;
-        None for just as much.
+    rows (Sequence[int]): Row of each tree, as `pack` returns it.
+    shape (tuple[int, int] | None): Number of rows and their length, at least as large as the trees
+        need; None for the smallest.
     RETURNS (TokenRows): Ids and paths, padded.
     """
     used = [0] * (max(rows) + 1)
     row = np.repeat(np.asarray(rows), [len(tree) for tree in trees])
     columns = []
-    for tree, at in zip(trees, rows, strict=True):
-        columns.append(np.arange(used[at], used[at] + len(tree)))
-        used[at] += len(tree)
+    for tree, tree_row in zip(trees, rows, strict=True):
+        columns.append(np.arange(used[tree_row], used[tree_row] + len(tree)))
+        used[tree_row] += len(tree)
     column = np.concatenate(columns)
     shape = shape or (len(used), max(used))
 
-    def spread(parts: list[Ints], padding: int = 0) -> Ints:
+    def fill(parts: list[Ints], padding: int = 0) -> Ints:
         out = np.full(shape, padding, dtype=np.int64)
         out[row, column] = np.concatenate(parts)
         return out
 
     paths = Paths(
-        spread([np.full(len(tree), i) for i, tree in enumerate(trees)], PADDING),
-        spread([tree.label for tree in trees]),
-        spread([tree.mention for tree in trees]),
-        spread([tree.position for tree in trees]),
-        spread([tree.horizon for tree in trees]),
+        fill([np.full(len(tree), i) for i, tree in enumerate(trees)], PADDING),
+        fill([tree.label for tree in trees]),
+        fill([tree.mention for tree in trees]),
+        fill([tree.position for tree in trees]),
+        fill([tree.horizon for tree in trees]),
     )
-    return TokenRows(spread([tree.ids for tree in trees]), paths, row, column)
+    return TokenRows(fill([tree.ids for tree in trees]), paths, row, column)

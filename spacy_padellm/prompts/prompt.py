@@ -8,14 +8,14 @@ from pathlib import Path
 
 import srsly
 
-# What a config reads as a separator, comment, section, registered function or variable.
-UNFIT_KEY = re.compile(r"^$|^[#\[@]|[:=\n]|\$\{")
+# Matches keys that a config parses as separator, comment, section, registered function or variable.
+INVALID_KEY = re.compile(r"^$|^[#\[@]|[:=\n]|\$\{")
 NUMBER = "\n\n<num>"
 
 
 @dataclass(frozen=True)
 class Words:
-    """What stands before and after the text in the trunk of a prompt tree."""
+    """The words before and after the text in the trunk of a prompt tree."""
 
     before_text: str
     after_text: str
@@ -31,14 +31,15 @@ WORDS = {
 class Prompt:
     """The words of all prompts of a pipeline.
 
-    words (Words): What stands around the text.
-    label_definitions (dict[str, str] | None): What the model reads for a label; a label that is
-        not in it is read as it is. None where the file that holds them is not there: a saved
-        pipeline brings its own.
-    source (Path | None): The file that holds them.
-    both_ways (bool): Whether the tokens of the text see one another in both directions.
-    echo (bool): Whether the text stands twice in the trunk: its second copy has seen all of it.
-    tag_text (bool): Whether training asks for a tag after each token of the text as well (see
+    words (Words): The words around the text.
+    label_definitions (dict[str, str] | None): The words for each label in the prompt; a label
+        without a definition stands for itself. None if `source` does not exist: a saved pipeline
+        has the definitions itself.
+    source (Path | None): The JSON file of the definitions.
+    both_ways (bool): Whether the tokens of the text attend to one another in both directions.
+    echo (bool): Whether the trunk has the text twice, so that each token of the second copy attends
+        to all of the text.
+    tag_text (bool): Whether training has a tag as the target of each token of the text too (see
         TreeBuilder.gold_trees); decoding is the same.
     """
 
@@ -50,9 +51,9 @@ class Prompt:
     tag_text: bool = False
 
     def describe(self, label: str) -> str:
-        """RETURNS (str): What the model reads for a label.
+        """RETURNS (str): The words for a label in the prompt.
 
-        RAISES (ValueError): The definitions' file was not there.
+        RAISES (ValueError): Definitions whose file does not exist.
         """
         if self.label_definitions is None:
             raise ValueError(
@@ -63,10 +64,10 @@ class Prompt:
 
     @staticmethod
     def mention_head(index: int) -> str:
-        """The control piece that asks for one mention.
+        """The control piece before a mention.
 
-        index (int): k, from 1, in reading order.
-        RETURNS (str): The piece.
+        index (int): Number k of the mention, from 1, in reading order.
+        RETURNS (str): The control piece.
         """
         return f"\n<mention {index}>"
 
@@ -81,16 +82,16 @@ def make_prompt(
     """Registered as `spacy-padellm.prompt.v1` in spaCy's `misc` registry.
 
     lang (str): Language of the words around the text: "en" or "zh".
-    label_definitions (dict[str, str] | str | Path | None): What the model reads for a label, or
-        the path of a JSON file with such an object (needed where a label has a character that
-        a config key cannot hold, such as ":", "=" or "#").
-    both_ways (bool): Whether the tokens of the text see one another in both directions. A base
-        has to be trained with it; it needs a base that reads prompt trees.
-    echo (bool): Whether the text stands twice in the prompt. Costs its tokens once more.
-    tag_text (bool): Whether training asks for a tag after each token of the text as well.
+    label_definitions (dict[str, str] | str | Path | None): The words for each label in the prompt,
+        or the path of a JSON file with such an object (required for labels with a character that
+        a config key cannot have, such as ":", "=" or "#").
+    both_ways (bool): Whether the tokens of the text attend to one another in both directions. A
+        base has to be trained for it, and its architecture must support tree masks.
+    echo (bool): Whether the prompt has the text twice, at the cost of its tokens once more.
+    tag_text (bool): Whether training has a tag as the target of each token of the text too.
     RETURNS (Prompt): The words.
-    RAISES (ValueError): Unknown language, a definition that is not a non-empty string, a label
-        that a config key can't hold, a file that holds no JSON object.
+    RAISES (ValueError): An unknown language, a definition that is not a non-empty string, a label
+        that can't be a config key, a file without a JSON object.
     """
     if lang not in WORDS:
         known = ", ".join(repr(name) for name in WORDS)
@@ -100,9 +101,9 @@ def make_prompt(
         definitions = _read_definitions(source) if source.is_file() else None
         return Prompt(WORDS[lang], definitions, source, both_ways, echo, tag_text)
     definitions = dict(label_definitions or {})
-    if mangled := [label for label in definitions if UNFIT_KEY.search(label)]:
+    if invalid := [label for label in definitions if INVALID_KEY.search(label)]:
         raise ValueError(
-            f"The labels {mangled} can't be keys of a config, which would read them as something "
+            f"The labels {invalid} can't be keys of a config, which would read them as something "
             "else. Give label_definitions as the path of a JSON file."
         )
     return Prompt(WORDS[lang], _checked(definitions), None, both_ways, echo, tag_text)

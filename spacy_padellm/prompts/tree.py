@@ -1,4 +1,4 @@
-"""The prompt tree: every prompt of a document in one row, and the rule of who sees whom."""
+"""The prompt tree: all prompts of a document in one row of tokens, and its attention mask."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import numpy as np
 from ..tokenization.arrays import Ints
 
 NO_TARGET = -1
-ABSENT = -1  # in tables of tokens, or of rows of logits: behind the end of a line
+ABSENT = -1  # in tables of token ids or of logits' indices: after the end of a row
 TRUNK = 0  # label path of the trunk; labels count from 1
 COUNT = 0  # mention path of the trunk and of count branches; mentions count from 1
-PADDING = -1  # tree number of padding tokens; they see one another and nobody sees them
-UNUSED = -2  # tree number of slots that hold nothing
+PADDING = -1  # tree number of padding tokens, which attend to one another only
+UNUSED = -2  # tree number of empty KV slots
 
 
 class Paths(NamedTuple):
-    """Where tokens stand: arrays or tensors of one shape [..., n], integers.
+    """Tree, path and positions of tokens: integer arrays or tensors of one shape [..., n].
 
-    tree: Number of the tree in its batch (PADDING, UNUSED where there is none).
+    tree: Number of the tree in its batch; PADDING or UNUSED for tokens of no tree.
     label: Label path, from 1; TRUNK before the branches.
     mention: Mention path, from 1; COUNT in the trunk and in count branches.
-    position: Position id, as if the token's own prompt stood alone.
-    horizon: The last position of its path that the token sees: its own, or the end of the text for
-        a token of a text that is seen both ways.
+    position: Position id, as in the token's prompt alone.
+    horizon: The last position of its path that the token attends to: its own, or the end of the
+        text for a token of a text with attention in both directions.
     """
 
     tree: Any
@@ -38,15 +38,15 @@ class Paths(NamedTuple):
 
 
 def visible(query: Paths, key: Paths) -> Any:
-    """The mask rule: a token sees its own branch's earlier tokens and its ancestors.
+    """The attention mask: a token attends to earlier tokens of its branch and to its ancestors.
 
-    Positions rise along each path, so "earlier on my path" is "on my path, at no higher
-    position", whatever the order of the tokens in memory. Where the text is seen both ways, its
-    tokens have the text's end for their horizon.
+    Positions ascend along each path, so "earlier on the path" is "on the path, at no higher
+    position", whatever the order of the tokens in memory. The tokens of a text with attention in
+    both directions have the text's end as their horizon.
 
-    query (Paths): Paths of the tokens that look, shape [..., Q].
-    key (Paths): Paths of the tokens that are looked at, shape [..., K].
-    RETURNS: Booleans, shape [..., Q, K].
+    query (Paths): Paths of the queries [..., Q].
+    key (Paths): Paths of the keys [..., K].
+    RETURNS: Booleans, True where the query attends to the key [..., Q, K].
     """
     q = Paths(*(part[..., :, None] for part in query))
     k = Paths(*(part[..., None, :] for part in key))
@@ -59,7 +59,7 @@ def visible(query: Paths, key: Paths) -> Any:
 class TreeShape:
     """Positions and paths of the n tokens of a tree; ancestors come before descendants.
 
-    All trees with the same prompts and the same number of text tokens share one shape.
+    Question trees with the same labels and the same number of text tokens share one shape.
 
     labels (tuple[str, ...]): Labels of the prompts; label path c is `labels[c - 1]`.
     position (Ints): Position ids [n].
@@ -99,7 +99,7 @@ class TreeShape:
 class PromptTree:
     """All prompts of one document as one row of n tokens.
 
-    shape (TreeShape): Positions and paths of the tokens.
+    shape (TreeShape): Labels, positions and paths of the tokens.
     ids (Ints): Token ids [n].
     target (Ints): The token that must follow in training, NO_TARGET where there is none [n].
     """
@@ -169,9 +169,9 @@ class PromptTree:
         return np.flatnonzero((self.label == TRUNK) | ((self.label == label) & in_branch))
 
     def prompt(self, label: int, mention: int = COUNT) -> PromptTree:
-        """One prompt of this tree as a tree with one branch: a sequence of the paper.
+        """One prompt of this tree as a tree with one branch: the sequence of the paper.
 
-        Targets of the branch's ancestors are left to the ancestors' own prompts.
+        The targets of the branch's ancestors are not targets of this prompt.
 
         RETURNS (PromptTree): A tree of one branch, with this tree's labels.
         """

@@ -1,4 +1,4 @@
-"""Prompt trees out of texts: for asking (trunk and count branches) and for training (all of it)."""
+"""Prompt trees of texts: question trees for decoding, gold trees for training."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from .prompt import NUMBER, Prompt
 from .tags import Tags
 from .tree import ABSENT, COUNT, PromptTree
 from .tree_writer import TreeWriter
+from .trunk import Trunk
 
-MOST_SHAPES, KEPT_TOKENS = 512, 1024  # shapes of trees that are kept, and the largest
-# For each text its token ids, None where they are not known.
+MAX_TEMPLATES, MAX_TEMPLATE_TOKENS = 512, 1024  # bounds of the cache of question trees
+# Token ids of each text, None for texts that are not yet tokenised.
 KnownIds = Sequence[list[int] | None] | None
 
 
 class TreeBuilder:
     """Writes prompt trees with one tokenizer and one set of words.
 
-    Control pieces and the text are tokenised apart: no text can spell a control piece.
+    Control pieces and the text are tokenised separately: no text can spell a control piece.
 
     codec (Codec): The tokenizer.
     prompt (Prompt): The words.
-    max_positions (int | None): Positions the model can tell apart, None for any number.
+    max_positions (int | None): Number of positions of the model, None if it is unbounded.
     check_length (bool): Whether a tree that needs more positions is an error.
     """
 
@@ -45,9 +46,7 @@ class TreeBuilder:
         self.max_positions = max_positions
         self._check_length = check_length
         self._prompt = prompt
-        self._before = [*codec.prefix, *codec.encode(prompt.words.before_text)]
-        self._again = codec.encode("\n" + prompt.words.before_text)
-        self._after = codec.encode(prompt.words.after_text)
+        self._trunk = Trunk(codec, prompt)
         self._number = codec.encode(NUMBER)
         self._count_heads: dict[str, list[int]] = {}
         self._mention_heads: dict[int, list[int]] = {}
@@ -55,24 +54,28 @@ class TreeBuilder:
         self._templates: dict[tuple[int, tuple[str, ...]], PromptTree] = {}
 
     def describe(self, label: str) -> str:
-        """RETURNS (str): What the model reads for a label."""
+        """RETURNS (str): The words for a label in the prompt."""
         return self._prompt.describe(label)
 
     def count_head(self, label: str) -> list[int]:
-        """RETURNS (list[int]): Token ids that ask for the number of a label's mentions."""
+        """RETURNS (list[int]): Token ids before the number of a label's mentions."""
         if label not in self._count_heads:
             words = self.codec.encode(self._prompt.describe(label))
             self._count_heads[label] = words + self._number
         return self._count_heads[label]
 
     def mention_head(self, index: int) -> list[int]:
-        """RETURNS (list[int]): Token ids that ask for the `index`-th mention, from 1."""
+        """RETURNS (list[int]): Token ids before the `index`-th mention, from 1."""
         if index not in self._mention_heads:
             self._mention_heads[index] = self.codec.encode(self._prompt.mention_head(index))
         return self._mention_heads[index]
 
     def mention_heads(self, index: Ints) -> Ints:
-        """RETURNS (Ints): The head of each mention; ABSENT behind its end [mentions, tokens]."""
+        """Token ids before mentions.
+
+        index (Ints): Number of each mention, from 1 [mentions].
+        RETURNS (Ints): Token ids, ABSENT after the end of a head [mentions, longest head].
+        """
         heads = [self.mention_head(k) for k in range(1, int(index.max(initial=0)) + 1)]
         table = np.full((len(heads) + 1, max(map(len, heads), default=0)), ABSENT)
         for k, head in enumerate(heads, 1):
@@ -81,8 +84,8 @@ class TreeBuilder:
 
     @cached_property
     def token_bytes(self) -> TokenBytes | None:
-        """RETURNS (TokenBytes | None): The bytes of the tokens; None, with a warning, where the
-        tokenizer's can't be read as bytes."""
+        """RETURNS (TokenBytes | None): The bytes of the tokens; None, with a warning, if the
+        tokenizer's tokens can't be read as bytes."""
         try:
             return TokenBytes(self.codec)
         except ValueError as error:
@@ -90,36 +93,31 @@ class TreeBuilder:
             return None
 
     def tag_token_ids(self, labels: Sequence[str]) -> list[int] | None:
-        """RETURNS (list[int] | None): Tokens that the text's tags are said with (`Tags.symbols`);
-        None where the prompt has no tags."""
-        return self._tags.symbols(labels) if self._prompt.tag_text else None
+        """RETURNS (list[int] | None): Token ids of the tags (`Tags.token_ids`); None if the prompt
+        has no tags."""
+        return self._tags.token_ids(labels) if self._prompt.tag_text else None
 
     def text_indices(self, tree: PromptTree) -> Ints:
-        """RETURNS (Ints): Indices of the text's tokens in a tree; of an echoed text, the second."""
-        end = tree.n_trunk - len(self._after)
-        if self._prompt.echo:
-            n_tokens = (end - len(self._before) - len(self._again)) // 2
-        else:
-            n_tokens = end - len(self._before)
-        return np.arange(end - n_tokens, end)
+        """RETURNS (Ints): Indices of the text's tokens in a tree; of an echoed text, those of its
+        second copy [text tokens]."""
+        return self._trunk.text_indices(tree.n_trunk)
 
     def reserved_positions(self, max_count: int) -> int:
-        """RETURNS (int): Positions behind a count prompt for its number, and a mention's head."""
-        # One digit more: a number that passes the bound is read on for its end.
+        """RETURNS (int): Positions after a count prompt for the number and a mention's head."""
+        # One digit more: an end token must follow a number of as many digits as `max_count`.
         return len(str(max_count)) + 1 + len(self.mention_head(max_count))
 
-    def max_text_tokens(self, heads: Iterable[Sequence[int]], room: int = 0) -> int | None:
-        """Positions that the model has for a text.
+    def max_text_tokens(self, heads: Iterable[Sequence[int]], reserved: int = 0) -> int | None:
+        """Maximum number of tokens of a text.
 
-        heads (Iterable[Sequence[int]]): What is asked behind it, each in a branch of its own.
-        room (int): Positions to be left behind those.
-        RETURNS (int | None): The positions; 0 or less for none, None for any number.
+        heads (Iterable[Sequence[int]]): Token ids after the text, each in a branch of its own.
+        reserved (int): Positions to leave free after these.
+        RETURNS (int | None): Number of tokens; 0 or less if no text fits, None if it is unbounded.
         """
         if self.max_positions is None:
             return None
-        taken = len(self._before) + len(self._after) + max(map(len, heads), default=0) + room
-        free = self.max_positions - taken
-        return (free - len(self._again)) // 2 if self._prompt.echo else free
+        longest_head = max(map(len, heads), default=0)
+        return self._trunk.max_text_tokens(self.max_positions - longest_head - reserved)
 
     def question_trees(
         self,
@@ -128,34 +126,29 @@ class TreeBuilder:
         max_count: int = 99,
         ids: KnownIds = None,
     ) -> list[PromptTree]:
-        """Trees that ask for the counts: the trunk, and one count branch a label.
+        """Build trees for decoding: the trunk, and one count branch per label.
 
         texts (Sequence[str]): The documents' texts.
-        labels (Sequence[str]): The labels to ask for.
-        max_count (int): Most mentions that will be asked for. The window must have room for the
-            number and the head of a mention behind each count prompt.
-        ids (KnownIds): Token ids of the texts that were tokenised before.
-        RETURNS (list[PromptTree]): One tree a text, without targets.
+        labels (Sequence[str]): The labels of the count branches.
+        max_count (int): Maximum number of mentions to decode. The model must have positions for the
+            number and the head of a mention after each count prompt.
+        ids (KnownIds): Token ids of texts that are already tokenised.
+        RETURNS (list[PromptTree]): One tree per text, without targets.
         RAISES (ValueError): A text that is longer than the model's window.
         """
-        room = self.reserved_positions(max_count)
+        reserved = self.reserved_positions(max_count)
         heads = list(chain.from_iterable(self.count_head(label) for label in labels))
         joined_ids: list[int] = []
-        # Texts of as many tokens have trees of one shape.
+        # Trees of texts with equally many tokens have the same shape.
         templates: dict[int, PromptTree] = {}
         lengths = []
-        for text, said in zip(texts, self._encoded(texts, ids), strict=True):
-            n_tokens = len(said)
+        for text, text_ids in zip(texts, self._encode(texts, ids), strict=True):
+            n_tokens = len(text_ids)
             if n_tokens not in templates:
                 template = self._template(n_tokens, tuple(labels))
-                templates[n_tokens] = self._checked(template, text, room)
+                templates[n_tokens] = self._checked(template, text, reserved)
             lengths.append(n_tokens)
-            joined_ids += self._before
-            joined_ids += said
-            if self._prompt.echo:
-                joined_ids += self._again
-                joined_ids += said
-            joined_ids += self._after
+            joined_ids += self._trunk.token_ids(text_ids)
             joined_ids += heads
         joined = np.array(joined_ids, dtype=np.int64)
         trees, start = [], 0
@@ -172,22 +165,22 @@ class TreeBuilder:
         mentions: Sequence[Mapping[str, Sequence[str]]],
         spans: Sequence[Sequence[tuple[int, int, str]] | None] | None = None,
     ) -> list[PromptTree]:
-        """Trees that hold the answers too: all labels + mentions prompts of the paper, once each.
+        """Build trees for training: all labels + mentions prompts of the paper, with answers.
 
         texts (Sequence[str]): The documents' texts.
-        mentions (Sequence[Mapping[str, Sequence[str]]]): For each text, the labels to ask for,
-            each with its mentions in reading order.
+        mentions (Sequence[Mapping[str, Sequence[str]]]): For each text its mentions by label, in
+            reading order.
         spans (Sequence[Sequence[tuple[int, int, str]] | None] | None): For each text the start and
-            end character and label of its mentions, or None where some may be missing. Where the
-            prompt has `tag_text`, the tokens of the text get tags for targets (see tags.py).
-        RETURNS (list[PromptTree]): One tree a text, with targets.
+            end character and label of its mentions, or None if some may be missing. If the prompt
+            has `tag_text`, the tags of the text's tokens are targets (see tags.py).
+        RETURNS (list[PromptTree]): One tree per text, with targets.
         RAISES (ValueError): A text that is longer than the model's window.
         """
         trees = []
-        trunks = self._trunks(texts, spans, [tuple(answers) for answers in mentions])
-        for (text, writer), answers in zip(trunks, mentions, strict=True):
-            for path, (label, said) in enumerate(answers.items(), 1):
-                self._answer_label(writer, path, label, said)
+        writers = self._writers(texts, spans, [tuple(answers) for answers in mentions])
+        for (text, writer), answers in zip(writers, mentions, strict=True):
+            for path, (label, strings) in enumerate(answers.items(), 1):
+                self._append_label(writer, path, label, strings)
             trees.append(self._checked(writer.tree(tuple(answers)), text))
         return trees
 
@@ -201,51 +194,53 @@ class TreeBuilder:
         end: int | None = None,
         ids: KnownIds = None,
     ) -> list[PromptTree]:
-        """Trees of one branch: a text and one question, as an autoregressive decoder asks it.
+        """Build trees of one branch: the prompts of autoregressive decoders.
 
         texts (Sequence[str]): The documents' texts.
-        heads (Sequence[Sequence[int]]): Token ids that ask, behind each text.
-        answers (Sequence[Sequence[int]] | None): Token ids of the answers, None to ask.
+        heads (Sequence[Sequence[int]]): Token ids of the question after each text.
+        answers (Sequence[Sequence[int]] | None): Token ids of the answers; None for decoding.
         spans (Sequence[Sequence[tuple[int, int, str]] | None] | None): As for `gold_trees`.
-        labels (Sequence[Sequence[str]] | None): With spans, the labels that each text is asked for.
-        end (int | None): The token that ends an answer.
+        labels (Sequence[Sequence[str]] | None): With spans, the labels of each text's question.
+        end (int | None): Token id after an answer.
         ids (KnownIds): As for `question_trees`.
-        RETURNS (list[PromptTree]): One tree a text, with targets where there are answers.
+        RETURNS (list[PromptTree]): One tree per text, with targets if there are answers.
         RAISES (ValueError): A text that is longer than the model's window.
         """
         trees = []
-        for i, (text, writer) in enumerate(self._trunks(texts, spans, labels, ids)):
+        for i, (text, writer) in enumerate(self._writers(texts, spans, labels, ids)):
             if answers is None:
-                writer.branch(1, COUNT, writer.trunk, heads[i])
+                writer.append_branch(1, COUNT, writer.n_trunk, heads[i])
             else:
-                writer.branch(1, COUNT, writer.trunk, heads[i], answers[i], end)
+                writer.append_branch(1, COUNT, writer.n_trunk, heads[i], answers[i], end)
             trees.append(self._checked(writer.tree(("",)), text))
         return trees
 
-    def _answer_label(
+    def _append_label(
         self, writer: TreeWriter, path: int, label: str, mentions: Sequence[str]
     ) -> None:
         head, number = self.count_head(label), self.codec.encode_number(len(mentions))
-        writer.branch(path, COUNT, writer.trunk, head, number, self.codec.end_id)
-        start = writer.trunk + len(head) + len(number)
+        writer.append_branch(path, COUNT, writer.n_trunk, head, number, self.codec.end_id)
+        start = writer.n_trunk + len(head) + len(number)
         for index, mention in enumerate(mentions, 1):
-            said = self.codec.encode_mention(mention)
-            writer.branch(path, index, start, self.mention_head(index), said, self.codec.end_id)
+            head, answer = self.mention_head(index), self.codec.encode_mention(mention)
+            writer.append_branch(path, index, start, head, answer, self.codec.end_id)
 
-    def _trunks(
+    def _writers(
         self,
         texts: Sequence[str],
         spans: Sequence[Sequence[tuple[int, int, str]] | None] | None = None,
         labels: Sequence[Sequence[str]] | None = None,
         ids: KnownIds = None,
     ) -> Iterator[tuple[str, TreeWriter]]:
-        for i, (text, said) in enumerate(zip(texts, self._encoded(texts, ids), strict=True)):
+        """YIELDS (tuple[str, TreeWriter]): Each text, and a writer that has its trunk."""
+        for i, (text, text_ids) in enumerate(zip(texts, self._encode(texts, ids), strict=True)):
             tags = None
-            if self._prompt.tag_text and spans and labels and (found := spans[i]) is not None:
-                tags = self._tags.of(text, found, labels[i])
-            yield text, self._trunk(said, tags)
+            text_spans = spans[i] if spans else None
+            if self._prompt.tag_text and labels and text_spans is not None:
+                tags = self._tags.of_text(text, text_spans, labels[i])
+            yield text, self._trunk.writer(text_ids, tags)
 
-    def _encoded(self, texts: Sequence[str], known: KnownIds) -> list[list[int]]:
+    def _encode(self, texts: Sequence[str], known: KnownIds) -> list[list[int]]:
         if known is None:
             return self.codec.encode_texts(texts)
         new = iter(
@@ -255,44 +250,38 @@ class TreeBuilder:
         )
         return [next(new) if ids is None else ids for ids in known]
 
-    def _trunk(self, ids: Sequence[int], tags: Sequence[int] | None = None) -> TreeWriter:
-        writer = TreeWriter()
-        writer.trunk_piece(self._before)
-        if self._prompt.echo:
-            writer.trunk_piece(ids, both_ways=self._prompt.both_ways)
-            writer.trunk_piece(self._again)
-        writer.trunk_piece(ids, tags, both_ways=self._prompt.both_ways)
-        writer.trunk_piece(self._after)
-        return writer
-
     def _template(self, n_tokens: int, labels: tuple[str, ...]) -> PromptTree:
         """RETURNS (PromptTree): Trunk and count branches for a text of `n_tokens` tokens, all 0."""
-        if (known := self._templates.get((n_tokens, labels))) is not None:
-            return known
-        writer = self._trunk([0] * n_tokens)
+        if (cached := self._templates.get((n_tokens, labels))) is not None:
+            return cached
+        writer = self._trunk.writer([0] * n_tokens)
         for path, label in enumerate(labels, 1):
-            writer.branch(path, COUNT, writer.trunk, self.count_head(label))
+            writer.append_branch(path, COUNT, writer.n_trunk, self.count_head(label))
         tree = writer.tree(labels)
-        if len(tree) <= KEPT_TOKENS:
-            if len(self._templates) >= MOST_SHAPES:
+        if len(tree) <= MAX_TEMPLATE_TOKENS:
+            if len(self._templates) >= MAX_TEMPLATES:
                 self._templates.clear()
             self._templates[n_tokens, labels] = tree
         return tree
 
-    def _checked(self, tree: PromptTree, text: str, room: int = 0) -> PromptTree:
-        needed = int(tree.position.max()) + 1 + room
+    def _checked(self, tree: PromptTree, text: str, reserved: int = 0) -> PromptTree:
+        """RETURNS (PromptTree): The tree, if the model has positions for it.
+
+        RAISES (ValueError): A tree that needs more positions.
+        """
+        needed = int(tree.position.max()) + 1 + reserved
         if self._check_length and self.max_positions is not None and needed > self.max_positions:
             raise ValueError(
                 f"A text needs {needed} positions for its longest prompt, and the model has "
                 f"{self.max_positions}: {text[:60]!r}… ({len(text)} characters). Give the "
                 "component less window_tokens, or use a base model with a longer "
-                f"window.{_blame(tree)}"
+                f"window.{_long_label_hint(tree)}"
             )
         return tree
 
 
-def _blame(tree: PromptTree) -> str:
-    """RETURNS (str): Which label takes the room, where that is more than the text does."""
+def _long_label_hint(tree: PromptTree) -> str:
+    """RETURNS (str): The label whose words need more positions than the text; "" if none do."""
     longest = int(tree.position.argmax())
     n_words = int(tree.position[longest]) + 1 - tree.n_trunk
     label = tree.labels[tree.label[longest] - 1]

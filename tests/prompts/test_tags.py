@@ -1,4 +1,4 @@
-"""Tags of a text's tokens: what they are said with, and what they are of gold mentions."""
+"""Tags of a text's tokens: their token ids, and the tags of gold mentions."""
 
 import pytest
 
@@ -12,42 +12,43 @@ TEXT = "the new man in a hat"
 def test_each_label_has_a_token_of_its_own(toy_codec):
     tags = Tags(toy_codec, lambda label: toy_codec.encode(label))
     labels = ("man", "man, new", "hat")
-    symbols = tags.symbols(labels)
-    assert len(symbols) == len(set(symbols)) == 2 + len(labels)
-    assert symbols[:2] == [toy_codec.end_id, toy_codec.encode("-")[-1]]
+    token_ids = tags.token_ids(labels)
+    assert len(token_ids) == len(set(token_ids)) == 2 + len(labels)
+    assert token_ids[:2] == [toy_codec.end_id, toy_codec.encode("-")[-1]]
     assert all(
-        symbol in toy_codec.encode(label) for symbol, label in zip(symbols[2:], labels, strict=True)
+        token_id in toy_codec.encode(label)
+        for token_id, label in zip(token_ids[2:], labels, strict=True)
     )
 
 
 def test_labels_of_equal_words(toy_codec):
     tags = Tags(toy_codec, lambda label: toy_codec.encode("a"))
     labels = [str(i) for i in range(20)]
-    symbols = tags.symbols(labels)
-    assert len(set(symbols)) == 22
-    assert symbols[2] == toy_codec.encode("a")[0]
-    assert set(symbols[3:13]) == set(toy_codec.digit_ids)
+    token_ids = tags.token_ids(labels)
+    assert len(set(token_ids)) == 22
+    assert token_ids[2] == toy_codec.encode("a")[0]
+    assert set(token_ids[3:13]) == set(toy_codec.digit_ids)
 
 
 def test_neighbouring_mentions_begin_apart(toy_codec):
     tags = Tags(toy_codec, lambda label: toy_codec.encode(label))
-    outside, inside, a, b = tags.symbols(("a", "b"))
-    said = tags.of("manhat a", [(0, 3, "a"), (3, 6, "b")], ("a", "b"))
-    assert [tag for tag in said if tag in (a, b)] == [a, b]
-    assert said[0] == a
-    assert said[-1] == outside
-    assert set(said) <= {a, b, inside, outside}
+    outside, inside, a, b = tags.token_ids(("a", "b"))
+    text_tags = tags.of_text("manhat a", [(0, 3, "a"), (3, 6, "b")], ("a", "b"))
+    assert [tag for tag in text_tags if tag in (a, b)] == [a, b]
+    assert text_tags[0] == a
+    assert text_tags[-1] == outside
+    assert set(text_tags) <= {a, b, inside, outside}
 
 
 @pytest.mark.parametrize("echo", [False, True])
-def test_places_of_the_text(toy_codec, echo):
+def test_indices_of_the_text(toy_codec, echo):
     builder = TreeBuilder(toy_codec, make_prompt("en", None, echo=echo))
     (tree,) = builder.question_trees([TEXT], ["a"])
-    places = builder.text_indices(tree)
-    assert tree.ids[places].tolist() == toy_codec.encode(TEXT)
-    last = [i for i in range(len(tree) - len(places) + 1) if _same(tree, i, places)][-1]
-    assert places[0] == last
+    indices = builder.text_indices(tree)
+    assert tree.ids[indices].tolist() == toy_codec.encode(TEXT)
+    last = [i for i in range(len(tree) - len(indices) + 1) if _same(tree, i, indices)][-1]
+    assert indices[0] == last
 
 
-def _same(tree, start, places):
-    return tree.ids[start : start + len(places)].tolist() == tree.ids[places].tolist()
+def _same(tree, start, indices):
+    return tree.ids[start : start + len(indices)].tolist() == tree.ids[indices].tolist()
