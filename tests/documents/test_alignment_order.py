@@ -115,7 +115,7 @@ class TestWhichOccurrence:
     def test_gold_mentions_in_reading_order_find_their_spans(self, corpus, lang, figure):
         path = CORPORA / corpus / "test.jsonl"
         if not path.exists():
-            pytest.skip(f"needs the corpus at ../shared/data/{corpus}/test.jsonl, seen from here")
+            pytest.skip(f"needs the corpus at ../shared/data/{corpus}/test.jsonl")
         right = total = 0
         for line in path.read_text(encoding="utf8").splitlines():
             record = json.loads(line)
@@ -125,8 +125,8 @@ class TestWhichOccurrence:
                 texts.setdefault(label, []).append(record["text"][start:end])
             aligned = align(NLP[lang].make_doc(record["text"]), mentions_of(**texts))
             assert aligned.unaligned == []
-            found = {(span.start_char, span.end_char, span.label) for span in aligned.spans}
-            right += len(found & set(gold))
+            aligned_spans = {(span.start_char, span.end_char, span.label) for span in aligned.spans}
+            right += len(aligned_spans & set(gold))
             total += len(gold)
         assert round(100 * right / total, 2) >= figure
 
@@ -139,9 +139,9 @@ class TestWhichOccurrence:
 )
 def test_strings_with_one_occurrence_need_no_rounds(decoded, absent):
     """The assignment without rounds equals one round."""
-    place = {string: (start, start + 1) for string, start in zip("abcd", (5, 0, 2, 3))}
+    occurrence = {string: (start, start + 1) for string, start in zip("abcd", (5, 0, 2, 3))}
     keys = [(string, None) for _, string, _ in decoded]
-    ranks = {key: [[] if key[0] in absent else [place[key[0]]], [], [], []] for key in keys}
+    ranks = {key: [[] if key[0] in absent else [occurrence[key[0]]], [], [], []] for key in keys}
     queues = {}
     for i in sorted(range(len(decoded)), key=lambda i: decoded[i][2]):
         queues.setdefault(decoded[i][0], []).append((i, keys[i]))

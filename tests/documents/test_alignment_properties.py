@@ -87,9 +87,9 @@ class TestProperties:
         assert len(aligned.spans) + len(aligned.unaligned) == len(decoded)
         assert len(set(char_spans(aligned))) == len(aligned.spans)
         for span in aligned.spans:
-            found = one_line(doc.text[span.start_char : span.end_char])
+            matched = one_line(doc.text[span.start_char : span.end_char])
             if not ignore_case:
-                assert unicodedata.normalize("NFC", found) == unicodedata.normalize(
+                assert unicodedata.normalize("NFC", matched) == unicodedata.normalize(
                     "NFC", span.text
                 )
             expected = doc.char_span(span.start_char, span.end_char, alignment_mode="expand")
@@ -105,8 +105,8 @@ class TestProperties:
         # A text that starts with a mark on a space would have the space torn off it.
         assume(string and not unicodedata.category(string[0]).startswith("M"))
         (span,) = align(doc, mentions_of(L=[string])).spans
-        found = doc.text[span.start_char : span.end_char]
-        assert unicodedata.normalize(form, found) == string
+        matched = doc.text[span.start_char : span.end_char]
+        assert unicodedata.normalize(form, matched) == string
 
     @settings(deadline=None)
     @given(docs(PLAIN), st.lists(st.sampled_from(PLAIN), max_size=8), st.randoms())

@@ -21,7 +21,7 @@ def test_other_whitespace_matches_itself_only(decoded):
 
 
 @pytest.mark.parametrize(
-    ("text", "decoded", "place"),
+    ("text", "decoded", "char_span"),
     [
         ("Le cafe\u0301 Flore", "café", (3, 8)),
         ("Le café Flore", "cafe\u0301", (3, 7)),
@@ -33,9 +33,9 @@ def test_other_whitespace_matches_itself_only(decoded):
         ("ক\u09c7\u09be!", "ক\u09cb", (0, 3)),
     ],
 )
-def test_equivalent_strings_find_the_original_characters(text, decoded, place):
+def test_equivalent_strings_find_the_original_characters(text, decoded, char_span):
     aligned = align(NLP["en"].make_doc(text), mentions_of(L=[decoded]))
-    assert char_spans(aligned) == [("L", *place)]
+    assert char_spans(aligned) == [("L", *char_span)]
 
 
 def test_equivalent_strings_share_their_occurrences():

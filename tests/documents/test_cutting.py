@@ -41,17 +41,17 @@ limits = st.integers(MIN_WINDOW_TOKENS, 80)
 @settings(max_examples=150)
 def test_every_character_is_in_a_window_that_fits(toy_codec, doc, limit, overlap, most):
     windows = Windows(tokens=limit, overlap=min(overlap, limit // 2))
-    (found,), (ids,) = windows.split([doc], toy_codec, most)
+    (ranges,), (ids,) = windows.split([doc], toy_codec, most)
     text, bound = doc.text, min(limit, most or limit)
-    if found is None:
+    if ranges is None:
         assert len(toy_codec.encode(text)) <= bound or not text.strip()
         assert ids is None or ids == toy_codec.encode(text)
         return
-    starts, ends = [one.start for one in found], [one.end for one in found]
+    starts, ends = [one.start for one in ranges], [one.end for one in ranges]
     assert starts == sorted(set(starts))
     assert ends == sorted(set(ends))
     covered = np.zeros(len(text), dtype=bool)
-    for start, end in found:
+    for start, end in ranges:
         covered[start:end] = True
         piece = text[start:end]
         assert piece == piece.strip() != ""
@@ -62,7 +62,7 @@ def test_every_character_is_in_a_window_that_fits(toy_codec, doc, limit, overlap
     # a token of up to an eighth of a window is whole in one
     for start, end in token_bounds(doc).tolist():
         if end - start <= bound // 16 and text[start:end] == text[start:end].strip():
-            assert any(first <= start and end <= last for first, last in found)
+            assert any(first <= start and end <= last for first, last in ranges)
 
 
 @given(documents(), limits)
@@ -131,8 +131,8 @@ def test_the_models_own_bound_is_kept_where_words_take_fewer_tokens_alone():
 
     doc = NLP.make_doc("ab cd " * 100)
     bounds = token_bounds(doc)
-    found = cut(doc.text, bounds, (0, len(doc.text)), Costly(), 40, 10, 40)
-    assert max(len(ids) for ids in Costly().encode_texts([doc.text[a:b] for a, b in found])) <= 40
+    ranges = cut(doc.text, bounds, (0, len(doc.text)), Costly(), 40, 10, 40)
+    assert max(len(ids) for ids in Costly().encode_texts([doc.text[a:b] for a, b in ranges])) <= 40
 
 
 # --- settings ---

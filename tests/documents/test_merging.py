@@ -1,4 +1,4 @@
-"""What the windows of one document say, made one."""
+"""Merging of the predictions of a document's windows."""
 
 import pytest
 from hypothesis import given
@@ -18,18 +18,18 @@ from spacy_padellm.documents.windows import Window
 pytest_plugins = ["support.pipeline_fixtures"]
 
 
-def said_in(windows, lines, label="person"):
+def prediction_of(windows, lines, label="person"):
     """lines: for each window (string, probability) of mentions."""
-    said = [
+    predictions = [
         ScriptedDecoder.say([(label, string, p) for string, p in mentions], LABELS)
         for mentions in lines
     ]
-    return Prediction.of_windows([Window(*one) for one in windows], said)
+    return Prediction.of_windows([Window(*one) for one in windows], predictions)
 
 
 def merged(text, windows, lines, **options):
     doc = NLP.make_doc(text)
-    aligned = align_windows(doc, said_in(windows, lines), **options)
+    aligned = align_windows(doc, prediction_of(windows, lines), **options)
     for one in aligned.spans:
         assert doc.text[one.start_char : one.end_char] == one.text
         assert doc[one.start : one.end].text == one.text
@@ -61,11 +61,11 @@ def test_a_mention_cut_off_at_an_edge_gives_way_to_the_whole_one():
     assert said_spans(merged(TEXT, [(0, 25), (12, 34)], lines).spans) == [("New York City", 0.5)]
 
 
-def test_what_touches_an_edge_gives_way_to_a_window_that_says_nothing():
+def test_span_at_an_edge_is_dropped_for_a_window_without_it():
     assert merged(TEXT, [(0, 21), (4, 34)], [[("New York City", 0.9)], []]).spans == []
 
 
-def test_what_touches_an_edge_stands_where_no_other_window_sees_more():
+def test_span_at_an_edge_is_kept_without_a_better_window():
     """The document's own edges are none; nor do windows that share no text know of it."""
     (one,) = merged(TEXT, [(0, 16), (17, 34)], [[("New York", 0.8)], []]).spans
     assert one.text == "New York"
@@ -79,7 +79,7 @@ def test_what_touches_an_edge_stands_where_no_other_window_sees_more():
 
 def test_spans_that_conflict_are_left_to_the_rules_for_entities(tiny):
     doc = tiny.make_doc(TEXT)
-    prediction = said_in([(0, 28), (4, 34)], [[("York City", 0.6)], [("New York", 0.8)]])
+    prediction = prediction_of([(0, 28), (4, 34)], [[("York City", 0.6)], [("New York", 0.8)]])
     ner = ner_of(tiny)
     spans = ner.align(doc, prediction).spans
     assert [one.text for one in spans] == ["New York", "York City"]
@@ -95,15 +95,15 @@ def test_repeats_are_sought_in_their_own_window():
     assert [one.start_char for one in aligned.spans] == [11, 23]
 
 
-def test_places_of_constrained_mentions_are_those_of_the_window():
-    said = Prediction(mentions=(Mention("person", 1, "Bo", (-0.1,), True, (-0.1,), ((0, 2),)),))
+def test_char_spans_of_constrained_mentions_are_offsets_in_the_window():
+    second = Prediction(mentions=(Mention("person", 1, "Bo", (-0.1,), True, (-0.1,), ((0, 2),)),))
     doc = NLP.make_doc("Bo met Bo")
-    both = Prediction.of_windows([Window(0, 6), Window(7, 9)], [Prediction(), said])
+    both = Prediction.of_windows([Window(0, 6), Window(7, 9)], [Prediction(), second])
     (span,) = align_windows(doc, both).spans
     assert (span.start, span.start_char) == (2, 7)
 
 
-def test_what_has_no_place_says_why():
+def test_unaligned_mentions_have_a_reason():
     aligned = merged(TEXT, [(0, 25), (4, 34)], [[("Bo", 0.9)], [("Al", 0.9)]])
     assert [(mention.text, why) for mention, why in aligned.unaligned] == [
         ("Bo", "its string is not in the text"),
@@ -113,7 +113,7 @@ def test_what_has_no_place_says_why():
 
 def test_a_fragment_of_a_token_is_widened_to_the_token():
     doc = doc_of(["abcdefgh", "ij"])
-    prediction = said_in([(2, 11)], [[("cdefgh ij", 0.9)]])
+    prediction = prediction_of([(2, 11)], [[("cdefgh ij", 0.9)]])
     (span,) = align_windows(doc, prediction).spans
     assert (span.start, span.end, span.start_char, span.end_char) == (0, 2, 2, 11)
     aligned = align_windows(doc, prediction, mode="drop")
@@ -146,6 +146,6 @@ def test_merging_is_that_of_a_plain_search(data):
             ):
                 continue
             expected[string] = max(p, expected.get(string, 0))
-    spans = align_windows(doc, said_in(windows, lines)).spans
+    spans = align_windows(doc, prediction_of(windows, lines)).spans
     assert {one.text: pytest.approx(one.score) for one in spans} == expected
     assert len(spans) == len(expected)

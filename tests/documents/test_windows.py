@@ -23,7 +23,7 @@ pytest_plugins = ["support.pipeline_fixtures"]
 
 
 def test_count_answers_of_windows(tiny_base):
-    """Each window is asked for the mentions that it holds whole."""
+    """Each window has the mentions that are inside it as a whole."""
     nlp = reader(tiny_base)
     text = "Bo met Ada Byron. " * 6
     gold = [(at, to, label) for at, to, label in names_in(text)]
@@ -143,7 +143,7 @@ def test_sentences_of_the_predicted_document_are_the_windows_of_the_gold_one(tin
     assert [eg.reference.text[start:end] for start, end in windows] == TEXTS
 
 
-def test_gold_mentions_that_no_window_holds_are_told(tiny_base, caplog):
+def test_gold_mentions_in_no_window_are_reported(tiny_base, caplog):
     getter = {"@span_getters": "spacy-padellm.strided_spans.v1", "window": 4, "stride": 4}
     nlp = blank_pipeline(tiny_base, get_spans=getter)
     text = "and so to Ada Byron and Bo."
@@ -165,7 +165,7 @@ def test_getter_and_windows_are_saved(tiny_base, tmp_path):
     assert again.config["components"]["padellm_ner"]["get_spans"] == getter
     doc = again.make_doc(BOOK)
     assert windows.get_spans([doc])[0][1] == doc[6:18]
-    # what a config says at loading time counts
+    # the config at loading time is used
     wide = spacy.load(tmp_path, config={"components.padellm_ner.window_tokens": None})
     assert ner_of(wide).windows.tokens is None
 

@@ -28,8 +28,8 @@ def test_labels_are_described_by_definitions_else_by_themselves():
 def test_definitions_from_a_file(tmp_path):
     path = tmp_path / "labels.json"
     path.write_text(json.dumps({"a:b": "names = of #things"}), encoding="utf8")
-    for place in (path, str(path)):
-        assert make_prompt("en", place).describe("a:b") == "names = of #things"
+    for source in (path, str(path)):
+        assert make_prompt("en", source).describe("a:b") == "names = of #things"
 
 
 def test_definitions_are_copied():

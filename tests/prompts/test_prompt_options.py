@@ -1,4 +1,4 @@
-"""What a config can add to the prompts: the text seen both ways, echoed, tagged."""
+"""Options of the prompts: attention in both directions, an echo of the text, tags."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def tree_of(codec, **options):
     return tree
 
 
-def test_text_seen_both_ways(toy_codec):
+def test_attention_in_both_directions(toy_codec):
     plain, tree = tree_of(toy_codec), tree_of(toy_codec, both_ways=True)
     assert (tree.ids == plain.ids).all()
     assert (tree.position == plain.position).all()
@@ -53,15 +53,15 @@ def test_echo_puts_the_text_twice(toy_codec):
 
 
 @pytest.mark.parametrize("echo", [False, True])
-def test_tags_say_where_mentions_begin(toy_codec, echo):
+def test_tags_mark_where_mentions_begin(toy_codec, echo):
     tree = tree_of(toy_codec, tag_text=True, echo=echo)
     trunk = tree.label == TRUNK
     tagged = np.flatnonzero(trunk & (tree.target != NO_TARGET))
     assert toy_codec.tokenizer.decode(tree.ids[tagged]) == TEXT  # of an echo the second
     assert tagged[-1] == np.flatnonzero(trunk)[-1] - len(toy_codec.encode("\nentity type:\n"))
     tags = {toy_codec.encode("a")[0]: "B", toy_codec.encode("-")[0]: "I", toy_codec.end_id: "O"}
-    said = [tags[target] for target in tree.target[tagged]]
-    assert said == tags_by_hand(toy_codec)
+    text_tags = [tags[target] for target in tree.target[tagged]]
+    assert text_tags == tags_by_hand(toy_codec)
 
 
 def tags_by_hand(codec):
@@ -83,7 +83,7 @@ def test_without_all_labels_no_tags(toy_codec):
     assert (tree.target[tree.label == TRUNK] == NO_TARGET).all()
 
 
-def test_asking_has_no_tags(toy_codec):
+def test_question_trees_have_no_tags(toy_codec):
     (tree,) = builder_of(toy_codec, tag_text=True).question_trees([TEXT], ["a"])
     assert (tree.target == NO_TARGET).all()
 
@@ -106,7 +106,7 @@ def test_trees_are_their_separate_prompts(tiny_network, toy_codec, name, options
         decoder(max_count=3, max_mention_tokens=4)(Runner(model), builder, texts, ["a", "b"])
         for decoder in (TreeDecoder, ReplicatedDecoder)
     )
-    assert [one.text for said in tree for one in said.mentions]
+    assert [mention.text for prediction in tree for mention in prediction.mentions]
     for one, other in zip(tree, replicated, strict=True):
         assert [(c.number, m.text) for c in one.counts for m in one.mentions] == [
             (c.number, m.text) for c in other.counts for m in other.mentions

@@ -12,7 +12,7 @@ from spacy_padellm.prompts.tree import NO_TARGET, PADDING, TRUNK, Paths, visible
 
 
 @given(st.data())
-def test_a_token_sees_its_own_prefix_and_its_ancestors(data):
+def test_a_token_attends_to_its_prefix_and_its_ancestors(data):
     """Several trees and padding in one row, in any order of memory, against walks to the root."""
     grown = data.draw(st.lists(grown_trees(), min_size=1, max_size=3))
     n_padding = data.draw(st.integers(0, 3))
@@ -20,7 +20,7 @@ def test_a_token_sees_its_own_prefix_and_its_ancestors(data):
     tokens = data.draw(st.permutations([*tokens, *[(PADDING, 0)] * n_padding]))
     row = Paths(*(np.array(column) for column in zip(*(_path(grown, *token) for token in tokens))))
 
-    seen = visible(row, row)
+    mask = visible(row, row)
 
     for i, (tree, token) in enumerate(tokens):
         expected = (
@@ -28,7 +28,7 @@ def test_a_token_sees_its_own_prefix_and_its_ancestors(data):
             if tree != PADDING
             else {(PADDING, 0)}
         )
-        assert {tokens[j] for j in np.flatnonzero(seen[i])} == expected
+        assert {tokens[j] for j in np.flatnonzero(mask[i])} == expected
 
 
 def _path(grown, tree, token):
@@ -39,7 +39,7 @@ def _path(grown, tree, token):
 
 
 @given(st.lists(grown_trees(), min_size=2, max_size=4))
-def test_rows_do_not_see_one_another_and_tensors_do_as_arrays_do(grown):
+def test_rows_are_masked_from_one_another_with_tensors_as_with_arrays(grown):
     trees = [one.tree for one in grown]
     paths = lay_out(trees, list(range(len(trees)))).paths
 
@@ -55,7 +55,7 @@ def test_rows_do_not_see_one_another_and_tensors_do_as_arrays_do(grown):
 
 
 @given(grown_trees())
-def test_every_token_sees_itself(grown):
+def test_every_token_attends_to_itself(grown):
     """A row of the mask without any key would be NaN after softmax."""
     paths = lay_out([grown.tree], [0]).paths
     assert visible(paths, paths)[0].diagonal().all()
@@ -85,8 +85,8 @@ def test_lay_out_keeps_every_token_once(grown, row_tokens):
 
     rows = lay_out(trees, at)
 
-    places = list(zip(rows.row.tolist(), rows.column.tolist()))
-    assert len(set(places)) == len(places) == sum(map(len, trees))
+    cells = list(zip(rows.row.tolist(), rows.column.tolist()))
+    assert len(set(cells)) == len(cells) == sum(map(len, trees))
     own = [(i, *token) for i, tree in enumerate(trees) for token in zip(*tree.paths(i), tree.ids)]
     there = zip(*(part[rows.row, rows.column] for part in (*rows.paths, rows.ids)))
     assert [(tree[0], *tree[1:]) for tree in own] == [(path[0], *path) for path in there]
@@ -113,20 +113,20 @@ def test_prompts_are_the_separate_sequences(grown):
         assert prompt.position.tolist() == list(range(len(expected)))
         assert prompt.labels == tree.labels
         paths = prompt.paths(0)
-        seen = np.tri(len(prompt), dtype=bool)
-        seen[np.ix_(grown.both_ways, grown.both_ways)] = True
-        assert (visible(paths, paths) == seen).all()
+        mask = np.tri(len(prompt), dtype=bool)
+        mask[np.ix_(grown.both_ways, grown.both_ways)] = True
+        assert (visible(paths, paths) == mask).all()
 
 
 @given(grown_trees())
 def test_each_target_is_in_one_prompt_alone(grown):
     tree = grown.tree
 
-    asked = [target for prompt in tree.prompts() for target in prompt.target.tolist()]
+    targets = [target for prompt in tree.prompts() for target in prompt.target.tolist()]
 
-    asked = [target for target in asked if target != NO_TARGET]
-    assert asked == tree.target[tree.target != NO_TARGET].tolist()
-    assert len(asked) == tree.n_targets
+    targets = [target for target in targets if target != NO_TARGET]
+    assert targets == tree.target[tree.target != NO_TARGET].tolist()
+    assert len(targets) == tree.n_targets
 
 
 def _counts(tree):
@@ -134,17 +134,17 @@ def _counts(tree):
 
 
 @pytest.mark.parametrize("lengths", [(3, 4), (1, 1)])
-def test_siblings_at_one_position_do_not_see_one_another(lengths):
+def test_siblings_at_one_position_are_masked_from_one_another(lengths):
     """Two mentions of a label and two labels start at the same position."""
     tree = grow([(1, list(lengths)), (1, [])], 2, [7]).tree
     paths = tree.paths(0)
-    seen = visible(paths, paths)
+    mask = visible(paths, paths)
 
     first, second = (tree.branch_end(1, k) for k in (1, 2))
-    assert not seen[first, second]
-    assert not seen[second, first]
-    assert not seen[tree.branch_end(1), tree.branch_end(2)]
-    assert not seen[tree.branch_end(2), first]
+    assert not mask[first, second]
+    assert not mask[second, first]
+    assert not mask[tree.branch_end(1), tree.branch_end(2)]
+    assert not mask[tree.branch_end(2), first]
 
 
 @given(grown_trees(), st.data())

@@ -32,8 +32,8 @@ def test_prompts_are_the_papers_sequences(toy_builder, toy_tokenizer):
 
     trunk = ["text:\n", TEXT, "\nentity type:\n"]
     assert len(prompts) == len(MENTIONS) + sum(map(len, MENTIONS.values()))
-    for prompt, (asked, said) in zip(prompts, PIECES, strict=True):
-        pieces = [*trunk, *asked, said]
+    for prompt, (question, answer_text) in zip(prompts, PIECES, strict=True):
+        pieces = [*trunk, *question, answer_text]
         assert prompt.ids.tolist() == encode(toy_tokenizer, *pieces)
         assert toy_tokenizer.decode(prompt.ids) == "".join(pieces)
 
@@ -41,14 +41,14 @@ def test_prompts_are_the_papers_sequences(toy_builder, toy_tokenizer):
 def test_targets_are_the_answers_and_the_line_break_after_them(toy_builder, toy_tokenizer):
     (tree,) = toy_builder.gold_trees([TEXT], [MENTIONS])
 
-    for prompt, (asked, said) in zip(tree.prompts(), PIECES, strict=True):
-        head = encode(toy_tokenizer, "text:\n", TEXT, "\nentity type:\n", *asked)
-        answer = encode(toy_tokenizer, said, "\n")
+    for prompt, (question, answer_text) in zip(tree.prompts(), PIECES, strict=True):
+        head = encode(toy_tokenizer, "text:\n", TEXT, "\nentity type:\n", *question)
+        answer = encode(toy_tokenizer, answer_text, "\n")
         expected = [NO_TARGET] * (len(head) - 1) + answer
         assert prompt.target.tolist() == expected
-        places = np.flatnonzero(prompt.target != NO_TARGET)
+        indices = np.flatnonzero(prompt.target != NO_TARGET)
         following = [*prompt.ids.tolist(), *encode(toy_tokenizer, "\n")]
-        assert [following[place + 1] for place in places] == answer
+        assert [following[i + 1] for i in indices] == answer
 
 
 @given(
@@ -64,10 +64,10 @@ def test_any_text_gives_the_papers_sequences_once(toy_codec, text, mentions, lan
 
     sequences = []
     trunk = [prompt.words.before_text, text, prompt.words.after_text]
-    for label, said in mentions.items():
-        count = [*trunk, label, "\n\n<num>", *str(len(said))]
+    for label, strings in mentions.items():
+        count = [*trunk, label, "\n\n<num>", *str(len(strings))]
         sequences.append(count)
-        for k, mention in enumerate(said, 1):
+        for k, mention in enumerate(strings, 1):
             on_one_line = mention.replace("\n", " ").replace("\r", " ")
             sequences.append([*count, f"\n<mention {k}>", on_one_line])
     expected = [encode(toy_codec.tokenizer, *pieces) for pieces in sequences]
@@ -78,15 +78,15 @@ def test_any_text_gives_the_papers_sequences_once(toy_codec, text, mentions, lan
     assert len(tree) < shared + sum(len(ids) - shared for ids in expected) + 1
 
 
-def test_asking_gives_the_count_prompts_of_answering(toy_builder):
+def test_question_trees_have_the_count_prompts_of_gold_trees(toy_builder):
     labels = list(MENTIONS)
-    (asked,) = toy_builder.question_trees([TEXT], labels)
-    (answered,) = toy_builder.gold_trees([TEXT], [{label: [] for label in labels}])
+    (question_tree,) = toy_builder.question_trees([TEXT], labels)
+    (gold_tree,) = toy_builder.gold_trees([TEXT], [{label: [] for label in labels}])
 
-    assert asked.n_targets == 0
-    assert asked.branches() == [(1, 0), (2, 0), (3, 0)]
-    assert asked.labels == answered.labels
-    for question, answer in zip(asked.prompts(), answered.prompts(), strict=True):
+    assert question_tree.n_targets == 0
+    assert question_tree.branches() == [(1, 0), (2, 0), (3, 0)]
+    assert question_tree.labels == gold_tree.labels
+    for question, answer in zip(question_tree.prompts(), gold_tree.prompts(), strict=True):
         assert question.ids.tolist() == answer.ids.tolist()[:-1]  # all but the number
 
 
@@ -111,12 +111,15 @@ def test_numbers_are_digits_and_end_with_a_line_break(toy_builder, toy_codec):
     assert toy_codec.decode(last.ids).endswith("<num>12\n<mention 12>x")
 
 
-def test_labels_are_read_by_their_definitions(toy_codec):
+def test_labels_have_the_words_of_their_definitions(toy_codec):
     builder = TreeBuilder(toy_codec, make_prompt("zh", {"PER": "人名"}))
     (tree,) = builder.question_trees(["他"], ["PER", "LOC"])
     assert tree.labels == ("PER", "LOC")
-    said = [toy_codec.decode(prompt.ids) for prompt in tree.prompts()]
-    assert said == ["文本：\n他\n实体类型：\n人名\n\n<num>", "文本：\n他\n实体类型：\nLOC\n\n<num>"]
+    decoded = [toy_codec.decode(prompt.ids) for prompt in tree.prompts()]
+    assert decoded == [
+        "文本：\n他\n实体类型：\n人名\n\n<num>",
+        "文本：\n他\n实体类型：\nLOC\n\n<num>",
+    ]
 
 
 def test_prompts_start_as_the_tokenizer_starts_a_text(toy_codec, english, monkeypatch):
@@ -145,7 +148,7 @@ def test_a_text_longer_than_the_window_is_refused_with_both_sizes(toy_codec, eng
         short.gold_trees(["text"], answers)
 
 
-def test_asking_leaves_room_for_the_number_and_a_mention_head(toy_codec, english):
+def test_question_trees_reserve_positions_for_the_number_and_a_mention_head(toy_codec, english):
     """Else a document that just fits would fail, or leave the window, in the second pass."""
     (tree,) = TreeBuilder(toy_codec, english).question_trees(["text"], ["a"])
     number_and_head = encode(toy_codec.tokenizer, "123", "\n<mention 99>")
@@ -173,12 +176,12 @@ def test_one_long_text_is_named(toy_codec, english):
     labels=st.lists(st.sampled_from(["a", "the place", "地点"]), min_size=1, unique=True),
     options=st.fixed_dictionaries({"both_ways": st.booleans(), "echo": st.booleans()}),
 )
-def test_asking_is_answering_without_the_answers(toy_codec, texts, labels, options):
+def test_question_trees_are_gold_trees_without_the_answers(toy_codec, texts, labels, options):
     """Trees of a batch share their arrays; each has what a tree written alone has."""
     builder = TreeBuilder(toy_codec, make_prompt("en", **options))
-    asked = builder.question_trees(texts, labels)
-    assert len(asked) == len(texts)
-    for text, tree in zip(texts, asked, strict=True):
+    question_trees = builder.question_trees(texts, labels)
+    assert len(question_trees) == len(texts)
+    for text, tree in zip(texts, question_trees, strict=True):
         (whole,) = builder.gold_trees([text], [dict.fromkeys(labels, ())])
         numbers = [whole.branch_end(path) for path, _ in enumerate(labels, 1)]
         for name in ("ids", "position", "label", "mention", "horizon"):

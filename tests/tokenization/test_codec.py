@@ -50,8 +50,8 @@ def test_numbers_are_one_token_a_digit(toy_codec):
 def test_digits_of_tokenizers_with_a_dummy_prefix(scheme, pieces):
     """Whether "3" is "▁", "3" or "▁3", and whatever numbers are pieces of their own."""
     codec = metaspace_codec(scheme, pieces)
-    said = [codec.tokenizer.decode([token]).strip() for token in codec.digit_ids]
-    assert said == list("0123456789")
+    digits = [codec.tokenizer.decode([token]).strip() for token in codec.digit_ids]
+    assert digits == list("0123456789")
     assert len(set(codec.digit_ids)) == 10
     assert codec.tokenizer.unk_token_id not in codec.digit_ids
 
@@ -101,12 +101,12 @@ def test_mentions_come_back_without_the_dummy_prefix(scheme):
         assert codec.decode(codec.encode_mention(mention)) == mention
 
 
-def test_mentions_are_said_on_one_line(toy_codec):
+def test_mentions_are_encoded_on_one_line(toy_codec):
     assert one_line("a\r\nb\nc d") == "a  b c d"
     assert one_line("a\r\nb\tc\u2028d") == "a  b\tc\u2028d"
-    said = toy_codec.encode_mention("a\r\nb")
-    assert toy_codec.decode(said) == "a  b"
-    assert toy_codec.end_id not in said
+    ids = toy_codec.encode_mention("a\r\nb")
+    assert toy_codec.decode(ids) == "a  b"
+    assert toy_codec.end_id not in ids
 
 
 def test_tokenizers_that_lower_case(toy_codec):
@@ -119,7 +119,7 @@ def test_tokenizers_that_lower_case(toy_codec):
 
 
 @pytest.mark.weights
-def test_the_default_base_reads_alike_under_every_version(real_model):
+def test_the_default_base_encodes_alike_under_every_version(real_model):
     """The shipped adapter was trained on these ids."""
     codec = real_model.codec
     assert codec.prefix == []
@@ -158,7 +158,7 @@ def test_ids_are_those_of_the_tokenizer(toy_codec, texts, which):
     assert codec.encode_texts(texts) == expected
 
 
-def test_what_other_calls_set_is_not_heard(toy_tokenizer):
+def test_settings_of_other_calls_are_ignored(toy_tokenizer):
     codec = Codec(copy.deepcopy(toy_tokenizer))
     texts = ["the <|im_end|>", "in the anum, the longer one"]
     expected = codec.encode_texts(texts)

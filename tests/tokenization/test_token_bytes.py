@@ -30,24 +30,24 @@ def tokens(pieces, codec, text, start):
 
 def first_tokens(pieces, text, start):
     read = np.array([*text, BREAK], dtype=np.uint16)
-    begins, ends, found = pieces.tokens_at(read, np.array([start]), first=True)
-    for begin, end, token in zip(begins, ends, found, strict=True):
+    begins, ends, tokens = pieces.tokens_at(read, np.array([start]), first=True)
+    for begin, end, token in zip(begins, ends, tokens, strict=True):
         assert pieces.text([token]) == pieces.prefix + text[begin:end]
     assert (begins == start).all()
-    return found.tolist()
+    return tokens.tolist()
 
 
 @pytest.mark.parametrize("text", ["the theatre", "北京", "e\u0301cole", "num 1"])
 def test_first_tokens_begin_the_text(toy_codec, text):
     pieces, raw = TokenBytes(toy_codec), text.encode()
     for start in range(len(raw)):
-        found = first_tokens(pieces, raw, start)
-        assert found
-        assert all(raw[start:].startswith(pieces.text([token])) for token in found)
+        tokens = first_tokens(pieces, raw, start)
+        assert tokens
+        assert all(raw[start:].startswith(pieces.text([token])) for token in tokens)
     assert first_tokens(pieces, raw, len(raw)) == []
 
 
-def test_special_tokens_say_nothing(toy_codec):
+def test_special_tokens_have_no_bytes(toy_codec):
     assert TokenBytes(toy_codec).text(toy_codec.tokenizer.all_special_ids) == b""
 
 

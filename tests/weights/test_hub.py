@@ -27,7 +27,7 @@ except (OSError, ValueError) as error:
 
 
 class Hub(http.server.ThreadingHTTPServer):
-    """As much of the hub as a download asks for. It refuses the files in `broken`."""
+    """The hub's routes that a download uses. The files in `broken` are not found."""
 
     def __init__(self, files):
         super().__init__(("127.0.0.1", 0), Answer)
@@ -120,18 +120,18 @@ def resolve(tmp_path, hub):
 
 
 def test_snapshot_holds_what_is_needed_and_lasts_offline(hub, resolve):
-    wanted = ["config.json", *SHARDS, "model.safetensors.index.json"]
-    wanted += ["tokenizer.json", "tokenizer_config.json"]
+    expected = ["config.json", *SHARDS, "model.safetensors.index.json"]
+    expected += ["tokenizer.json", "tokenizer_config.json"]
     first = resolve("owner/name")
-    assert first["files"] == sorted(wanted)
-    assert sorted(hub.fetched) == sorted(wanted)
+    assert first["files"] == sorted(expected)
+    assert sorted(hub.fetched) == sorted(expected)
     assert "fetching it, once" in " ".join(first["err"].split())
     second = resolve("owner/name", offline=True)
     assert second == {**first, "err": ""}
-    assert resolve("owner/name", download=False)["files"] == sorted(wanted)
-    assert len(hub.fetched) == len(wanted)
+    assert resolve("owner/name", download=False)["files"] == sorted(expected)
+    assert len(hub.fetched) == len(expected)
     resolve("owner/name", refresh=True)
-    assert len(hub.fetched) == 2 * len(wanted)
+    assert len(hub.fetched) == 2 * len(expected)
 
 
 def test_quiet(resolve):

@@ -70,18 +70,18 @@ def test_registry_that_never_answers(cache, packaged, conversions, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "said",
+    "stderr",
     [
         "ERROR: Exception:\nTraceback (most recent call last):\nOSError: No space left on device\n",
         "WARNING: something else\npython: No module named pip\n",
     ],
 )
-def test_pip_that_fails_is_quoted(cache, packaged, conversions, monkeypatch, said):
+def test_pip_that_fails_is_quoted(cache, packaged, conversions, monkeypatch, stderr):
     def fail(command, **settings):
-        return subprocess.CompletedProcess(command, 2, stderr=said)
+        return subprocess.CompletedProcess(command, 2, stderr=stderr)
 
     monkeypatch.setattr(package.subprocess, "run", fail)
-    with pytest.raises(OSError, match=f"failed: {said.splitlines()[-1]}"):
+    with pytest.raises(OSError, match=f"failed: {stderr.splitlines()[-1]}"):
         resolve_weights(DEFAULT_NAME, progress=False)
 
 
