@@ -36,7 +36,7 @@ def merged(text, windows, lines, **options):
     return aligned
 
 
-def said_spans(spans):
+def texts_and_scores(spans):
     return [(one.text, round(one.score, 3)) for one in spans]
 
 
@@ -48,17 +48,19 @@ def test_the_same_span_of_two_windows_has_the_higher_score():
     for scores in ((0.6, 0.9), (0.9, 0.6)):
         lines = [[("New York City", score)] for score in scores]
         aligned = merged(TEXT, windows, lines)
-        assert said_spans(aligned.spans) == [("New York City", 0.9)]
-        assert said_spans(aligned.superseded) == [("New York City", 0.6)]
+        assert texts_and_scores(aligned.spans) == [("New York City", 0.9)]
+        assert texts_and_scores(aligned.superseded) == [("New York City", 0.6)]
 
 
 def test_a_mention_cut_off_at_an_edge_gives_way_to_the_whole_one():
     lines = [[("New York", 0.99)], [("New York City", 0.5)]]
     aligned = merged(TEXT, [(0, 16), (4, 34)], lines)
-    assert said_spans(aligned.spans) == [("New York City", 0.5)]
-    assert said_spans(aligned.superseded) == [("New York", 0.99)]
+    assert texts_and_scores(aligned.spans) == [("New York City", 0.5)]
+    assert texts_and_scores(aligned.superseded) == [("New York", 0.99)]
     lines = [[("New York City", 0.5)], [("York City", 0.99)]]
-    assert said_spans(merged(TEXT, [(0, 25), (12, 34)], lines).spans) == [("New York City", 0.5)]
+    assert texts_and_scores(merged(TEXT, [(0, 25), (12, 34)], lines).spans) == [
+        ("New York City", 0.5)
+    ]
 
 
 def test_span_at_an_edge_is_dropped_for_a_window_without_it():
@@ -66,13 +68,13 @@ def test_span_at_an_edge_is_dropped_for_a_window_without_it():
 
 
 def test_span_at_an_edge_is_kept_without_a_better_window():
-    """The document's own edges are none; nor do windows that share no text know of it."""
+    """Neither at the edges of the document, nor where the other window has no text in common."""
     (one,) = merged(TEXT, [(0, 16), (17, 34)], [[("New York", 0.8)], []]).spans
     assert one.text == "New York"
-    assert said_spans(merged(TEXT, [(0, 25), (4, 34)], [[("One", 0.7)], []]).spans) == [
+    assert texts_and_scores(merged(TEXT, [(0, 25), (4, 34)], [[("One", 0.7)], []]).spans) == [
         ("One", 0.7)
     ]
-    assert said_spans(merged(TEXT, [(0, 25), (4, 34)], [[], [("there", 0.7)]]).spans) == [
+    assert texts_and_scores(merged(TEXT, [(0, 25), (4, 34)], [[], [("there", 0.7)]]).spans) == [
         ("there", 0.7)
     ]
 

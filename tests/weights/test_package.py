@@ -145,7 +145,7 @@ def test_damaged_default_base_is_made_again(
 
     (folder / "model.safetensors").write_bytes(GGUF[::-1])
     resolve_weights(DEFAULT_NAME, progress=False)
-    assert len(conversions) == 2  # sizes alone don't tell
+    assert len(conversions) == 2  # sizes alone show no difference
     resolve_weights(DEFAULT_NAME, progress=False, verify=True)
     assert len(conversions) == 3
     assert (folder / "model.safetensors").read_bytes() == GGUF

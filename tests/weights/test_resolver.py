@@ -20,7 +20,7 @@ def test_default_base_is_whole_and_loads(capsys):
     resolve_weights(DEFAULT_NAME)
     capsys.readouterr()
     base = resolve_weights(DEFAULT_NAME, download=False)
-    assert capsys.readouterr() == ("", "")  # nothing to say once it is there
+    assert capsys.readouterr() == ("", "")  # no status line for a cached base
     assert base == Weights(DEFAULT_NAME, base.folder, SMOLLM2.sha256)
     assert find_faults(base.folder, checksums=True) == []
     manifest = read_manifest(base.folder)
