@@ -84,11 +84,11 @@ def measure(
     if recipe == "full":
         model.network.float().requires_grad_(True)
     model.network.train()
-    half = device != "cpu"
-    ways: dict[str, Callable[[], Loss]] = {"plain": lambda: Loss(model, half)}
+    autocast = device != "cpu"
+    ways: dict[str, Callable[[], Loss]] = {"plain": lambda: Loss(model, autocast)}
     if device != "cpu":
-        ways["graphs"] = lambda: GraphedLoss(model, half)
-        ways["compiled"] = lambda: GraphedLoss(model, half, True)
+        ways["graphs"] = lambda: GraphedLoss(model, autocast)
+        ways["compiled"] = lambda: GraphedLoss(model, autocast, True)
     if asked:
         ways = {way: ways[way] for way in asked}
     tokens = {form: sum(len(t) for b in parts for t in b) for form, parts in forms.items()}

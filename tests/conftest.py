@@ -137,9 +137,9 @@ def device(request):
 @pytest.fixture(scope="session")
 def tiny_model(tiny_network, toy_codec):
     """A function that makes a probed LanguageModel around a tiny random network."""
-    from spacy_padellm.model.network import language_model
+    from spacy_padellm.model.network import probed_model
 
-    return lambda name, **options: language_model(tiny_network(name, **options), toy_codec)
+    return lambda name, **options: probed_model(tiny_network(name, **options), toy_codec)
 
 
 @pytest.fixture(scope="session")

@@ -1,26 +1,33 @@
-"""LoRA adapters: new ones, ones in a folder, and the base that each belongs to."""
+"""LoRA adapters: creation, folders of saved adapters, and the base that each was trained on."""
 
 from __future__ import annotations
 
 import json
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import srsly
 
 from ..weights.checksums import sha256_of_file
 from ..weights.resolver import Weights
 
-BASE_FILE = "base.json"  # beside the adapter: name and sha256 of the base it was trained on
-ADAPTER_SHA256 = "adapter_sha256"  # in that file: of the adapter's own weights
+if TYPE_CHECKING:
+    from ..engine.language_model import LanguageModel
+
+BASE_FILE = "base.json"  # name and sha256 of the base that the adapter was trained on
+ADAPTER_SHA256 = "adapter_sha256"  # key in BASE_FILE: sha256 of the adapter's weights
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 DEFAULTS = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"}
 
 
 def check_adapter_setting(adapter: Any) -> None:
-    """RAISES (ValueError): A setting that is neither None, a folder, nor LoRA's parameters."""
+    """Verify the setting of the config.
+
+    adapter (Any): The setting.
+    RAISES (ValueError): Neither None, a folder, nor parameters of peft's LoraConfig.
+    """
     if adapter is not None and not isinstance(adapter, str | Path | dict):
         raise ValueError(
             f"The adapter must be the folder of a peft adapter or LoRA's parameters such as "
@@ -31,11 +38,11 @@ def check_adapter_setting(adapter: Any) -> None:
 
 
 def check_adapter_folder(folder: Path) -> None:
-    """Refuse a folder before anything in it is read by peft.
+    """Verify the folder of an adapter before peft reads anything in it.
 
     folder (Path): The folder.
-    RAISES (FileNotFoundError): It is not there or holds no peft adapter as safetensors.
-    RAISES (ValueError): An adapter that is damaged, or of a kind that is not taken.
+    RAISES (FileNotFoundError): A folder that is missing or without a peft adapter as safetensors.
+    RAISES (ValueError): An adapter that is damaged or of an unsupported kind.
     """
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
@@ -46,46 +53,46 @@ def check_adapter_folder(folder: Path) -> None:
                 f"peft's save_pretrained wrote ({CONFIG_FILE}, {WEIGHTS_FILE}), or parameters such "
                 'as {"r": 16} for a new one.'
             )
-    _check_kind(folder / CONFIG_FILE)
-    known = read_base(folder).get(ADAPTER_SHA256)
-    if known is not None and known != (found := sha256_of_file(folder / WEIGHTS_FILE)):
+    _check_peft_type(folder / CONFIG_FILE)
+    expected = read_base(folder).get(ADAPTER_SHA256)
+    if expected is not None and expected != (actual := sha256_of_file(folder / WEIGHTS_FILE)):
         raise ValueError(
-            f"The adapter at {folder} is damaged: {WEIGHTS_FILE} has sha256 {found} instead of "
-            f"{known}. Copy it again; if the change is meant, remove {ADAPTER_SHA256} from "
+            f"The adapter at {folder} is damaged: {WEIGHTS_FILE} has sha256 {actual} instead of "
+            f"{expected}. Copy it again; if the change is meant, remove {ADAPTER_SHA256} from "
             f"{BASE_FILE}."
         )
 
 
-def _check_kind(path: Path) -> None:
+def _check_peft_type(path: Path) -> None:
     try:
         config = srsly.read_json(path)
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON: {error}. Copy the adapter again.") from error
-    kind = config.get("peft_type") if isinstance(config, dict) else config
-    if kind != "LORA":
+    peft_type = config.get("peft_type") if isinstance(config, dict) else config
+    if peft_type != "LORA":
         raise ValueError(
-            f"{path} describes an adapter of peft_type {kind!r}. Only LORA is taken: other kinds "
-            "can't be folded into the weights, and may read files that they name."
+            f"{path} describes an adapter of peft_type {peft_type!r}. Only LORA is supported: "
+            "other kinds can't be merged into the weights, and may read files that they name."
         )
     _check_megatron(config, str(path))
 
 
-def _check_megatron(parameters: dict[str, Any], what: str) -> None:
+def _check_megatron(parameters: dict[str, Any], source: str) -> None:
     # peft imports the module that megatron_core names.
     if parameters.get("megatron_config") is not None:
         raise ValueError(
-            f"{what} sets megatron_config, with which peft imports the module "
+            f"{source} sets megatron_config, with which peft imports the module "
             f"{parameters.get('megatron_core')!r}. Set it to null."
         )
 
 
 def check_base(saved: dict[str, Any], weights: Weights, what: str) -> None:
-    """Refuse a base that an adapter or pipeline was not trained on.
+    """Verify that an adapter was trained on a base.
 
-    saved (dict[str, Any]): What `base.json` holds: name and sha256.
-    weights (Weights): The base at hand.
-    what (str): What belongs to the base, for the message.
-    RAISES (ValueError): Another sha256.
+    saved (dict[str, Any]): Contents of `base.json`: name and sha256.
+    weights (Weights): The base that was found.
+    what (str): Name of the adapter in the error message.
+    RAISES (ValueError): A different sha256.
     """
     if saved.get("sha256") not in (None, weights.sha256):
         raise ValueError(
@@ -96,7 +103,12 @@ def check_base(saved: dict[str, Any], weights: Weights, what: str) -> None:
 
 
 def read_base(folder: Path) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): What `base.json` of a folder holds; empty if it has none."""
+    """Read `base.json` beside an adapter.
+
+    folder (Path): The adapter's folder.
+    RETURNS (dict[str, Any]): Name and sha256 of the base; empty if there is no such file.
+    RAISES (ValueError): A file that is not a JSON object.
+    """
     path = folder / BASE_FILE
     try:
         base = srsly.read_json(path) if path.is_file() else {}
@@ -111,8 +123,9 @@ def new_adapter(network: Any, parameters: dict[str, Any]) -> Any:
     """Put a new LoRA adapter on a network.
 
     network (transformers.PreTrainedModel): The base.
-    parameters (dict[str, Any]): Of peft's LoraConfig; those not named follow DEFAULTS.
-    RETURNS (peft.PeftModel): The network with an adapter that changes nothing yet.
+    parameters (dict[str, Any]): Parameters of peft's LoraConfig; DEFAULTS for those not given.
+    RETURNS (peft.PeftModel): The network with an adapter whose output is 0 before training.
+    RAISES (ValueError): Parameters that peft rejects.
     """
     from peft import get_peft_model
 
@@ -120,18 +133,18 @@ def new_adapter(network: Any, parameters: dict[str, Any]) -> Any:
     try:
         return get_peft_model(network, config)
     except (TypeError, ValueError) as error:
-        raise _unfit(parameters, error) from error
+        raise _rejected(parameters, error) from error
 
 
 def load_adapter(network: Any, folder: Path, *, trainable: bool = True) -> Any:
     """Put a saved adapter on a network.
 
     network (transformers.PreTrainedModel): The base.
-    folder (Path): What peft's `save_pretrained` wrote.
+    folder (Path): The folder that peft's `save_pretrained` wrote.
     trainable (bool): Whether its weights take gradients.
     RETURNS (peft.PeftModel): The network with the adapter.
-    RAISES (FileNotFoundError): No adapter there.
-    RAISES (ValueError): An adapter whose shapes don't fit the base, or that is damaged.
+    RAISES (FileNotFoundError): A folder without an adapter.
+    RAISES (ValueError): An adapter that is damaged, or whose shapes don't fit the base.
     """
     from peft import PeftModel
     from safetensors import SafetensorError
@@ -154,9 +167,9 @@ def save_adapter(network: Any, folder: Path) -> None:
     """Write an adapter as peft does, with its target modules in a fixed order.
 
     network (peft.PeftModel): The network with the adapter.
-    folder (Path): Where to; made if it is not there.
+    folder (Path): The folder to write; created if missing.
     """
-    # Embeddings never change here, and asking for them makes peft ask the hub.
+    # Embeddings are not trained with an adapter. With the default peft would query the hub.
     network.save_pretrained(folder, save_embedding_layers=False)
     path = folder / CONFIG_FILE
     config = json.loads(path.read_text(encoding="utf8"))
@@ -166,6 +179,11 @@ def save_adapter(network: Any, folder: Path) -> None:
     (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
 
 
+def has_adapter(model: LanguageModel) -> bool:
+    """RETURNS (bool): Whether the network is peft's wrapper around a base."""
+    return model.network is not model.base
+
+
 def _lora_config(parameters: dict[str, Any]) -> Any:
     from peft import LoraConfig
 
@@ -173,10 +191,10 @@ def _lora_config(parameters: dict[str, Any]) -> Any:
     try:
         return LoraConfig(task_type="CAUSAL_LM", **{**DEFAULTS, **parameters})
     except (TypeError, ValueError) as error:
-        raise _unfit(parameters, error) from error
+        raise _rejected(parameters, error) from error
 
 
-def _unfit(parameters: dict[str, Any], error: Exception) -> ValueError:
+def _rejected(parameters: dict[str, Any], error: Exception) -> ValueError:
     return ValueError(
         f"peft does not take these LoRA parameters: {parameters!r} ({error}). The usual ones are "
         "r, lora_alpha, lora_dropout, target_modules."

@@ -1,4 +1,4 @@
-"""The thinc architecture: prompt trees in, negative log-likelihood of each target out."""
+"""The thinc architecture: from prompt trees to the negative log-likelihood of each target."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def build_causal_lm(
         on the Hugging Face hub.
     adapter (str | Path | dict[str, Any] | None): Folder of a peft adapter, parameters such as
         {"r": 16} for a new LoRA adapter, or None to use (and train) the base's own weights.
-    device (str | None): torch's name of a device, such as "cuda"; None follows spaCy
-        (`prefer_gpu`).
-    dtype (str | None): "float32", "bfloat16" or "float16"; None is float32 on a CPU and bfloat16
-        elsewhere.
+    device (str | None): torch's name of a device, such as "cuda"; None for the device of
+        spaCy (`prefer_gpu`).
+    dtype (str | None): "float32", "bfloat16" or "float16"; None for float32 on a CPU and
+        bfloat16 elsewhere.
     save (str): What `to_disk` writes of a model with an adapter: "adapter", which needs the base
-        where it is loaded, or "whole", all weights with the adapter folded in.
+        where it is loaded, or "whole", all weights with the adapter merged.
     compile (bool): Whether torch compiles the layers for training on a GPU: the first steps take
         longer, all others less.
     quantize (str | None): "int8" for linear layers in int8: faster on a CPU and in less memory,
-        a little less exact, and not for training. The adapter is folded in; `to_disk` writes what
-        it writes without. None for none.
-    RETURNS (Model[list[PromptTree], Floats1d]): The model; its weights load on first need.
-    RAISES (ValueError): A setting of the wrong type, an unknown dtype.
+        a little less exact, and not for training. `to_disk` writes the same files as without
+        quantization. None for none.
+    RETURNS (Model[list[PromptTree], Floats1d]): The model. Its weights are loaded at first use.
+    RAISES (ValueError): A setting of the wrong type or with an unknown value.
     """
     if not isinstance(name, str | Path) or not str(name).strip():
         raise ValueError(
@@ -63,11 +63,14 @@ def build_causal_lm(
 def forward(
     model: Model[list[PromptTree], Floats1d], trees: list[PromptTree], is_train: bool
 ) -> tuple[Floats1d, Callable[[Floats1d], list[PromptTree]]]:
-    """Negative log-likelihood of each target, and the callback for its gradient.
+    """Compute the negative log-likelihood of each target.
 
+    model (Model[list[PromptTree], Floats1d]): The thinc model.
     trees (list[PromptTree]): Trees with targets.
-    is_train (bool): Whether gradients are to follow.
-    RETURNS (tuple[Floats1d, Callable[[Floats1d], list[PromptTree]]]): float32 [targets] in nats.
+    is_train (bool): Whether the callback can compute gradients.
+    RETURNS (tuple[Floats1d, Callable[[Floats1d], list[PromptTree]]]): float32 [targets] in nats,
+        and a callback that takes the gradient with respect to them [targets]. It returns an empty
+        list, as trees have no gradient.
     """
     nll, backprop_torch = model.shims[0](trees, is_train)
     # Without CuPy, a GPU's results go to numpy; thinc's default would ask for CuPy.

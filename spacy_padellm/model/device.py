@@ -1,4 +1,4 @@
-"""Which device a model runs on, and what torch needs there."""
+"""The device that a model runs on, and the settings of torch that it needs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from thinc.api import CupyOps, MPSOps, get_current_ops
 
 
 def spacy_device() -> str:
-    """RETURNS (str): torch's name of the device that spaCy was told to use."""
+    """RETURNS (str): torch's name of the device that spaCy uses (`prefer_gpu`)."""
     ops = get_current_ops()
     if isinstance(ops, CupyOps):
         return f"cuda:{ops.device_id}"
@@ -18,9 +18,11 @@ def spacy_device() -> str:
 
 
 def checked_device(name: str) -> torch.device:
-    """RETURNS (torch.device): The device of a name.
+    """Verify that torch can use a device.
 
-    RAISES (ValueError): A name that torch does not know, a GPU that is not there.
+    name (str): torch's name of the device.
+    RETURNS (torch.device): The device.
+    RAISES (ValueError): A name that torch does not know, or a GPU that is missing.
     """
     try:
         device = torch.device(name)
@@ -52,7 +54,7 @@ def check_process(device: torch.device) -> None:
 
 @cache
 def one_thread_in_forks() -> None:
-    """Let processes forked from this one compute with one thread."""
-    # torch's thread pool does not survive a fork: with more than one thread the child would hang.
+    """Limit processes forked from this one to one thread of torch."""
+    # torch's thread pool does not survive a fork: with more than one thread the child hangs.
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))

@@ -1,4 +1,4 @@
-"""Networks and tokenizers out of a folder of weights, ready to read prompt trees."""
+"""Networks and tokenizers read from a folder of weights."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ..tokenization.codec import Codec
 
 
 def load_network(folder: Path, device: str | torch.device, dtype: torch.dtype) -> Any:
-    """A causal LM with the attention that path masks need.
+    """Read a causal LM, with an attention implementation that takes tree masks.
 
-    folder (Path): What `resolve_weights` found.
-    device (str | torch.device): torch's name of the device.
-    dtype (torch.dtype): Of the weights.
+    folder (Path): The folder that `resolve_weights` returned.
+    device (str | torch.device): The device, or torch's name of it.
+    dtype (torch.dtype): dtype of the weights.
     RETURNS (transformers.PreTrainedModel): The network, in evaluation mode.
-    RAISES (ValueError): A folder that holds no causal LM that transformers knows, or only a part
-        of one.
+    RAISES (ValueError): A folder without a causal LM that transformers knows, or with weights
+        missing.
     """
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -52,27 +52,31 @@ def load_network(folder: Path, device: str | torch.device, dtype: torch.dtype) -
 
 
 def load_codec(folder: Path) -> Codec:
-    """RETURNS (Codec): The tokenizer in a folder of weights.
+    """Read the tokenizer in a folder of weights.
 
-    RAISES (ValueError): One that transformers can't read without running code of the folder.
+    folder (Path): The folder.
+    RETURNS (Codec): The tokenizer.
+    RAISES (ValueError): A tokenizer that transformers can't read without running code of the
+        folder.
     """
     from transformers import AutoTokenizer
 
     try:
         return Codec(AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
-    except Exception as error:  # transformers raises whatever its parsers meet
+    except Exception as error:  # transformers passes on the errors of all its parsers
         raise ValueError(
             f"transformers can't read the tokenizer in the folder {folder}: {error} Copy or fetch "
             "it again; code of a base is never run (trust_remote_code is always off)."
         ) from error
 
 
-def language_model(network: Any, codec: Codec) -> LanguageModel:
-    """Probe a network and wrap it.
+def probed_model(network: Any, codec: Codec) -> LanguageModel:
+    """Wrap a network, and probe whether it is exact under the tree mask.
 
     network (torch.nn.Module): A causal LM, with or without an adapter.
     codec (Codec): Its tokenizer.
-    RETURNS (LanguageModel): With one warning where the network needs one row a prompt.
+    RETURNS (LanguageModel): The model. A network that needs one row per prompt is warned of.
+    RAISES (ValueError): A network whose tokens attend to later ones.
     """
     model = LanguageModel(network, codec)
     reason = probe(model)

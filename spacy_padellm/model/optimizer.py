@@ -1,4 +1,4 @@
-"""The torch optimizer that does what a thinc optimizer is set to do, in one fused step."""
+"""A fused torch optimizer with the settings and schedules of a thinc optimizer."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ class GradientError(ValueError):
 
 
 def torch_optimizer(settings: Optimizer, parameters: Sequence[torch.nn.Parameter]) -> Any:
-    """Build the torch optimizer for a thinc one.
+    """Build the torch optimizer that corresponds to a thinc optimizer.
 
     Adam.v1 becomes AdamW (`L2_is_weight_decay`) or Adam, RAdam.v1 RAdam, SGD.v1 SGD. Moving
     averages of the parameters (`use_averages`) are not kept.
 
     settings (thinc.api.Optimizer): Its b1, b2, eps, L2, L2_is_weight_decay and use_radam.
-    parameters (Sequence[torch.nn.Parameter]): What to train.
-    RETURNS (torch.optim.Optimizer): The optimizer; its rate is set at each `step`.
-    RAISES (ValueError): b1 without b2 or the other way round, which thinc has no rule for either.
+    parameters (Sequence[torch.nn.Parameter]): The parameters to train.
+    RETURNS (torch.optim.Optimizer): The optimizer, whose learning rate each `step` sets.
+    RAISES (ValueError): Only b1 or only b2 is 0, for which thinc has no rule either.
     """
     rate, decay = float(settings.learn_rate), float(settings.L2)
     if settings.b1 == 0.0 and settings.b2 == 0.0:
@@ -38,19 +38,19 @@ def torch_optimizer(settings: Optimizer, parameters: Sequence[torch.nn.Parameter
         return torch.optim.RAdam(
             parameters, lr=rate, weight_decay=decay, decoupled_weight_decay=decoupled, **moments
         )
-    kind: Any = torch.optim.AdamW if decoupled else torch.optim.Adam
-    return kind(parameters, lr=rate, weight_decay=decay, fused=True, **moments)
+    optimizer_class: Any = torch.optim.AdamW if decoupled else torch.optim.Adam
+    return optimizer_class(parameters, lr=rate, weight_decay=decay, fused=True, **moments)
 
 
 def step(optimizer: Any, settings: Optimizer, parameters: Sequence[torch.nn.Parameter]) -> None:
-    """One step with the thinc optimizer's present rate, then gradients are cleared.
+    """Step with the thinc optimizer's current learning rate, then clear the gradients.
 
     thinc clips the gradient of each parameter by its own norm; here all of them are scaled
     together by their common norm, which keeps the direction of the step.
 
-    optimizer (torch.optim.Optimizer): What `torch_optimizer` built.
+    optimizer (torch.optim.Optimizer): The optimizer that `torch_optimizer` built.
     settings (thinc.api.Optimizer): Its learn_rate and grad_clip; a grad_clip of 0 is off.
-    parameters (Sequence[torch.nn.Parameter]): What is trained.
+    parameters (Sequence[torch.nn.Parameter]): The parameters to train.
     RAISES (GradientError): A gradient that is not finite; the parameters stay as they were.
     """
     limit = float(settings.grad_clip) or float("inf")

@@ -1,4 +1,4 @@
-"""What a pipeline keeps of its model: an adapter and its base's name, or all weights."""
+"""Saved models of a pipeline: an adapter and its base's name, or all weights."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from .adapter import (
     WEIGHTS_FILE,
     check_adapter_folder,
     check_base,
+    has_adapter,
     load_adapter,
     read_base,
     save_adapter,
@@ -31,12 +32,13 @@ ADAPTER_FILES = (CONFIG_FILE, WEIGHTS_FILE)
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A model between disk, bytes and memory.
+    """The state of a model, as read from a folder or from bytes, or to be written.
 
-    base (dict[str, Any]): Name and sha256 of the base; empty values where nothing loaded it yet.
-    files (dict[str, bytes]): The adapter's files by name; empty without an adapter.
-    folder (Path | None): A folder with all weights of a fully trained model; they are too large
-        to hold in memory twice.
+    base (dict[str, Any]): Name and sha256 of the base; the sha256 is None before the base was
+        loaded.
+    files (dict[str, bytes]): Contents of the adapter's files by name; empty without an adapter.
+    folder (Path | None): The folder of all weights, for a model that was saved whole; these are
+        too large to hold in memory twice.
     """
 
     base: dict[str, Any]
@@ -45,25 +47,33 @@ class SavedModel:
 
     @property
     def holds_weights(self) -> bool:
-        """RETURNS (bool): False for a bare base, whose adapter (if any) the settings name."""
+        """RETURNS (bool): Whether this holds an adapter or a folder of weights. A bare base takes its
+        adapter, if any, from the settings."""
         return bool(self.files) or self.folder is not None
 
     @classmethod
     def of(cls, model: LanguageModel, weights: Weights) -> SavedModel:
-        """RETURNS (SavedModel): The state of a loaded model with an adapter, or of a bare base."""
+        """Copy the adapter of a loaded model.
+
+        model (LanguageModel): The model, with an adapter or without.
+        weights (Weights): The base that it was loaded from.
+        RETURNS (SavedModel): The adapter's files, if any, and the base's name and sha256.
+        """
         base = {"name": str(weights.name), "sha256": weights.sha256}
         if not has_adapter(model):
             return cls(base)
-        with tempfile.TemporaryDirectory() as place:
-            save_adapter(model.network, Path(place))
-            return cls(base, _read(Path(place)))
+        with tempfile.TemporaryDirectory() as temporary:
+            save_adapter(model.network, Path(temporary))
+            return cls(base, _adapter_files(Path(temporary)))
 
     @classmethod
     def from_folder(cls, folder: Path) -> SavedModel:
-        """RETURNS (SavedModel): What `to_folder`, `save_whole` or peft wrote.
+        """Read the folder that `to_folder`, `save_whole` or peft wrote.
 
-        RAISES (FileNotFoundError): A folder that is none of these.
-        RAISES (ValueError): An adapter that is damaged, or none that is taken.
+        folder (Path): The folder.
+        RETURNS (SavedModel): The state.
+        RAISES (FileNotFoundError): A folder without a saved model.
+        RAISES (ValueError): An adapter that is damaged or of an unsupported kind.
         """
         base = read_base(folder)
         if base.get("whole"):
@@ -72,13 +82,15 @@ class SavedModel:
             return cls(base)
         check_adapter_folder(folder)
         base.pop(ADAPTER_SHA256, None)
-        return cls(base, _read(folder))
+        return cls(base, _adapter_files(folder))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> SavedModel:
-        """RETURNS (SavedModel): What `to_bytes` wrote.
+        """Read the message that `to_bytes` wrote.
 
-        RAISES (ValueError): Other files than an adapter's.
+        data (bytes): The msgpack message.
+        RETURNS (SavedModel): The state.
+        RAISES (ValueError): A message with other files than an adapter's.
         """
         message = srsly.msgpack_loads(data)
         files = message["files"]
@@ -90,9 +102,9 @@ class SavedModel:
         return cls(message["base"], files)
 
     def to_bytes(self) -> bytes:
-        """RETURNS (bytes): A msgpack message.
+        """RETURNS (bytes): The state as a msgpack message.
 
-        RAISES (ValueError): All weights of a model are asked for; they only go to disk.
+        RAISES (ValueError): A model that was saved whole: its weights are only written to disk.
         """
         if self.folder is not None:
             raise ValueError(
@@ -102,9 +114,9 @@ class SavedModel:
         return srsly.msgpack_dumps({"base": self.base, "files": self.files})
 
     def to_folder(self, folder: Path) -> None:
-        """Write the adapter and the base's name, or the folder of all weights.
+        """Write the adapter and the base's name, or copy the folder of all weights.
 
-        folder (Path): Where to; made if it is not there.
+        folder (Path): The folder to write; created if missing.
         """
         if self.folder is not None:
             if self.folder.resolve() != folder.resolve():
@@ -120,14 +132,14 @@ class SavedModel:
         srsly.write_json(folder / BASE_FILE, base)
 
     def whole_weights(self) -> Weights:
-        """RETURNS (Weights): The folder of all weights, in the place of a base.
+        """RETURNS (Weights): The folder of all weights, to be loaded instead of a base.
 
-        RAISES (FileNotFoundError): A folder that is gone since the pipeline was loaded.
+        RAISES (FileNotFoundError): A folder that was removed since the pipeline was loaded.
         """
         if self.folder is None or not self.folder.is_dir():
             raise FileNotFoundError(
-                f"The trained weights at {self.folder} are gone: keep the pipeline's folder in its "
-                "place while the pipeline is in use."
+                f"The trained weights at {self.folder} are gone: keep the pipeline's folder "
+                "where it is while the pipeline is in use."
             )
         return Weights(self.base["name"], self.folder, self.base["sha256"])
 
@@ -135,25 +147,25 @@ class SavedModel:
         """Put the saved adapter on a base.
 
         network (transformers.PreTrainedModel): The base.
-        weights (Weights): What it was loaded from.
-        RETURNS (torch.nn.Module): The network as it was saved.
-        RAISES (ValueError): Another base than the one it was trained on.
+        weights (Weights): The folder that the base was loaded from.
+        RETURNS (torch.nn.Module): The network with the adapter; the base itself if none was saved.
+        RAISES (ValueError): A base that the adapter was not trained on.
         """
         if not self.files:
             return network
         check_base(self.base, weights, "The saved adapter")
-        with tempfile.TemporaryDirectory() as place:
-            self.to_folder(Path(place))
-            return load_adapter(network, Path(place))
+        with tempfile.TemporaryDirectory() as temporary:
+            self.to_folder(Path(temporary))
+            return load_adapter(network, Path(temporary))
 
 
 def save_whole(model: LanguageModel, weights: Weights, folder: Path) -> None:
-    """Write all weights of a model, its tokenizer and where it came from.
+    """Write all weights of a model, its tokenizer, and the name of its base.
 
-    model (LanguageModel): The model, which stays as it is; an adapter is folded into a copy of the
-        base for as long as this takes. Weights keep their dtype.
-    weights (Weights): The base it was trained from.
-    folder (Path): Where to; made if it is not there.
+    model (LanguageModel): The model, which is not changed: an adapter is merged into a temporary
+        copy of the network. Weights keep their dtype.
+    weights (Weights): The base that the model was trained from.
+    folder (Path): The folder to write; created if missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _clear(folder)
@@ -166,17 +178,12 @@ def save_whole(model: LanguageModel, weights: Weights, folder: Path) -> None:
     srsly.write_json(folder / BASE_FILE, base)
 
 
-def has_adapter(model: LanguageModel) -> bool:
-    """RETURNS (bool): Whether the network is peft's wrapper around a base."""
-    return model.network is not model.base
-
-
 def _clear(folder: Path) -> None:
-    # What an earlier save left would be read back beside what is written now.
+    """Remove the files of an earlier save, which would be read along with the new ones."""
     for pattern in (*ADAPTER_FILES, BASE_FILE, "model*.safetensors*", "config.json"):
         for path in folder.glob(pattern):
             path.unlink()
 
 
-def _read(folder: Path) -> dict[str, bytes]:
+def _adapter_files(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in ADAPTER_FILES}

@@ -1,8 +1,9 @@
-"""What the config says of the model."""
+"""The settings of the model in the config."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -12,16 +13,17 @@ QUANTIZE = ("int8",)
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """What the config says of the model.
+    """The settings of `spacy-padellm.CausalLM.v1`, validated by the architecture.
 
-    name (str): Default base, folder, GGUF file or hub name.
-    adapter (str | dict | None): Folder of a peft adapter, LoRA's parameters for a new one, or None.
-    device (str | None): torch's name of a device; None follows spaCy (`prefer_gpu`).
-    dtype (str | None): Of the weights; None is float32 on a CPU and bfloat16 elsewhere. Training
-        on a GPU computes in bfloat16 (autocast) unless this is "float32".
+    name (str): The base: "smollm2-135m", a folder, a GGUF file or a name on the hub.
+    adapter (str | dict | None): Folder of a peft adapter, LoRA parameters of a new one, or None.
+    device (str | None): torch's name of a device; None for the device of spaCy (`prefer_gpu`).
+    dtype (str | None): dtype of the weights; None for float32 on a CPU and bfloat16 elsewhere.
+        Training on a GPU computes in bfloat16 (autocast) unless this is "float32".
     save (str): What `to_disk` writes of a model with an adapter: "adapter" or "whole".
     compile (bool): Whether torch compiles the layers for training on a GPU.
-    quantize (str | None): "int8" for int8 linear layers on a CPU, without training; None for none.
+    quantize (str | None): "int8" for int8 linear layers on a CPU, which can't be trained; None for
+        none.
     """
 
     name: str
@@ -31,3 +33,10 @@ class ModelSettings:
     save: str = "adapter"
     compile: bool = False
     quantize: str | None = None
+
+    @property
+    def adapter_folder(self) -> Path | None:
+        """RETURNS (Path | None): Folder of the adapter; None for a new adapter and for none."""
+        if self.adapter is None or isinstance(self.adapter, dict):
+            return None
+        return Path(self.adapter)

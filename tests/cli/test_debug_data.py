@@ -99,9 +99,9 @@ def numbers(config, *arguments):
 
 
 def test_a_corpus_without_faults(config, monkeypatch):
-    from spacy_padellm.model import network
+    from spacy_padellm.model import loading
 
-    monkeypatch.setattr(network, "load_network", lambda *_: pytest.fail("weights were loaded"))
+    monkeypatch.setattr(loading, "load_network", lambda *_: pytest.fail("weights were loaded"))
     found, text = numbers(config)
     assert "No warnings" in text
     assert found["labels"] == LABELS

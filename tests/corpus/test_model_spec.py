@@ -37,9 +37,9 @@ def test_builder_is_the_components_own_without_a_bound(tiny_base):
 
 
 def test_no_weights_are_read(tiny_base, monkeypatch):
-    from spacy_padellm.model import network
+    from spacy_padellm.model import loading
 
-    monkeypatch.setattr(network, "load_network", lambda *_: pytest.fail("weights were loaded"))
+    monkeypatch.setattr(loading, "load_network", lambda *_: pytest.fail("weights were loaded"))
     read_model_spec(ner_of(blank_pipeline(tiny_base)))
 
 

@@ -13,7 +13,7 @@ from spacy_padellm.decoding.tree_decoder import TreeDecoder
 from spacy_padellm.engine import language_model as language_model_module
 from spacy_padellm.engine.runner import Runner
 from spacy_padellm.engine.step import StepInput
-from spacy_padellm.model.network import language_model, load_codec, load_network
+from spacy_padellm.model.network import load_codec, load_network, probed_model
 from spacy_padellm.prompts.tree import NO_TARGET, Paths
 
 TREES = [
@@ -203,7 +203,7 @@ def test_every_kind_loads_from_a_folder(name, tiny_network, toy_tokenizer, trees
     network.save_pretrained(tmp_path)
     toy_tokenizer.save_pretrained(tmp_path)
 
-    loaded = language_model(load_network(tmp_path, "cpu", torch.float32), load_codec(tmp_path))
+    loaded = probed_model(load_network(tmp_path, "cpu", torch.float32), load_codec(tmp_path))
 
     with torch.inference_mode():
         nll = loaded.nll(trees)

@@ -123,7 +123,7 @@ def test_captured_training_passes_see_where_weights_went(tiny_network, toy_codec
 
     model = LanguageModel(tiny_network("llama").to("cuda"), toy_codec)
     trees = toy_builder.gold_trees(["the new man"], [{"a": ["man"], "new": []}])
-    loss = GraphedLoss(model, half=False)
+    loss = GraphedLoss(model, autocast=False)
     plain, fused = Runner(model, fuse=False), Runner(model, fuse=True)
     for runner in (plain, fused, fused):
         decode(runner, toy_builder, make_tree_decoder, graphs=True)

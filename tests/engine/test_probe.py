@@ -5,7 +5,7 @@ import torch
 
 from spacy_padellm.engine.language_model import LanguageModel
 from spacy_padellm.engine.probe import probe
-from spacy_padellm.model.network import language_model
+from spacy_padellm.model.network import probed_model
 
 
 class Changed(torch.nn.Module):
@@ -85,7 +85,7 @@ def test_dropout_does_not_mislead_and_the_mode_is_kept(tiny_network, toy_codec, 
 
 def test_one_warning_that_says_why(llama, recwarn):
     warnings.simplefilter("always")
-    model = language_model(Changed(llama.network, forget_mask), llama.codec)
+    model = probed_model(Changed(llama.network, forget_mask), llama.codec)
     (warning,) = recwarn
     assert warning.category is UserWarning
     assert "'llama' can't read prompt trees: its logits" in str(warning.message)
@@ -95,4 +95,4 @@ def test_one_warning_that_says_why(llama, recwarn):
 def test_no_warning_where_trees_are_exact(llama):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert language_model(llama.network, llama.codec).supports_tree_mask
+        assert probed_model(llama.network, llama.codec).supports_tree_mask

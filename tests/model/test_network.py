@@ -25,7 +25,7 @@ def test_classifier_is_refused(tmp_path):
 def test_encoder_is_refused(tmp_path, toy_codec):
     from transformers import BertConfig, BertLMHeadModel
 
-    from spacy_padellm.model.network import language_model
+    from spacy_padellm.model.network import probed_model
 
     config = BertConfig(
         vocab_size=len(toy_codec.tokenizer),
@@ -38,7 +38,7 @@ def test_encoder_is_refused(tmp_path, toy_codec):
     torch.manual_seed(0)
     network = BertLMHeadModel(config).eval()
     with pytest.raises(ValueError, match="'bert' is no causal LM"):
-        language_model(network, toy_codec)
+        probed_model(network, toy_codec)
 
 
 def test_truncated_weights_are_refused(tmp_path, tiny_network):

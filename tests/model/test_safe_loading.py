@@ -202,7 +202,7 @@ def test_pickled_adapter(adapter, tmp_path):
 def test_adapter_of_another_kind(adapter, tiny_base, kind):
     """Some kinds read other files, by pickle too."""
     change(adapter / "adapter_config.json", peft_type=kind)
-    with pytest.raises(ValueError, match=rf"peft_type {kind!r}\. Only LORA is taken"):
+    with pytest.raises(ValueError, match=rf"peft_type {kind!r}\. Only LORA is supported"):
         blank_pipeline(tiny_base, str(adapter))(TEXTS[0])
 
 
@@ -222,7 +222,7 @@ def test_adapter_that_names_a_module(adapter, tiny_base, tmp_path, monkeypatch, 
 @pytest.mark.parametrize("content", ["{", "[]", "7"])
 def test_adapter_whose_config_is_damaged(adapter, content):
     (adapter / "adapter_config.json").write_text(content, encoding="utf8")
-    with pytest.raises(ValueError, match="not valid JSON|Only LORA is taken"):
+    with pytest.raises(ValueError, match="not valid JSON|Only LORA is supported"):
         check_adapter_folder(adapter)
     (adapter / "base.json").write_text(content, encoding="utf8")
     with pytest.raises(ValueError, match="base.json"):

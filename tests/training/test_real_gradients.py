@@ -49,7 +49,7 @@ def test_gradient_of_a_tree_is_the_sum_of_its_sequences(trainable, options):
 
 def gradient(model, batches):
     """RETURNS (torch.Tensor): float32, of the summed loss of all batches, all weights in a row."""
-    loss = Loss(model, half=False)
+    loss = Loss(model, autocast=False)
     model.network.zero_grad(set_to_none=True)
     for batch in batches:
         nll, backprop = loss(batch)
