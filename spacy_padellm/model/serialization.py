@@ -47,8 +47,8 @@ class SavedModel:
 
     @property
     def holds_weights(self) -> bool:
-        """RETURNS (bool): Whether this holds an adapter or a folder of weights. A bare base takes its
-        adapter, if any, from the settings."""
+        """RETURNS (bool): Whether this holds an adapter or a folder of weights. With a bare
+        base the settings name the adapter, if any."""
         return bool(self.files) or self.folder is not None
 
     @classmethod

@@ -1,3 +1,5 @@
+"""LoRA adapters: settings, creation, saved folders, and the base they belong to."""
+
 import json
 import shutil
 from pathlib import Path
@@ -37,7 +39,7 @@ def logits(network):
 
 
 def randomise(network):
-    """A new adapter changes nothing: make it one that does."""
+    """Give an adapter random weights: the output of a new one is 0."""
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for value in lora_weights(network).values():
@@ -48,7 +50,7 @@ def randomise(network):
 
 
 @pytest.mark.parametrize("adapter", [None, "folder", Path("folder"), {"r": 4}, {}])
-def test_settings_that_are_taken(adapter):
+def test_valid_settings(adapter):
     check_adapter_setting(adapter)
 
 
@@ -60,7 +62,7 @@ def test_setting_of_the_wrong_type(adapter):
 
 
 @pytest.mark.parametrize("parameters", [{"rank": 4}, {"r": 0}, {"r": 4, "target_modules": "none"}])
-def test_lora_parameters_that_peft_does_not_take(parameters, tiny_network):
+def test_lora_parameters_that_peft_rejects(parameters, tiny_network):
     with pytest.raises(ValueError, match="r, lora_alpha") as error:
         check_adapter_setting(parameters)
         new_adapter(tiny_network("llama"), parameters)
@@ -111,11 +113,11 @@ def test_saving_twice_gives_the_same_files(adapted, tiny_network, tmp_path):
     assert (tmp_path / "a" / FILES[1]).read_bytes() == (tmp_path / "b" / FILES[1]).read_bytes()
 
 
-def test_saving_asks_no_hub(adapted, tmp_path, monkeypatch):
+def test_saving_does_not_query_the_hub(adapted, tmp_path, monkeypatch):
     adapted.peft_config["default"].base_model_name_or_path = "owner/name"
 
     def refuse(*arguments, **settings):
-        raise AssertionError("the hub was asked")
+        raise AssertionError("the hub was queried")
 
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", refuse)
     monkeypatch.setattr("huggingface_hub.file_download.http_get", refuse)
@@ -126,9 +128,9 @@ def test_saving_asks_no_hub(adapted, tmp_path, monkeypatch):
 def test_folder_that_lacks_a_file(adapted, tiny_network, tmp_path, name):
     save_adapter(adapted, tmp_path)
     (tmp_path / name).unlink()
-    for act in (check_adapter_folder, lambda folder: load_adapter(tiny_network("llama"), folder)):
+    for read in (check_adapter_folder, lambda folder: load_adapter(tiny_network("llama"), folder)):
         with pytest.raises(FileNotFoundError, match=f"{name} is missing. Give the folder") as error:
-            act(tmp_path)
+            read(tmp_path)
         assert str(tmp_path) in str(error.value)
 
 

@@ -1,4 +1,4 @@
-"""An adapter is folded into the weights for decoding, and training knows nothing of it."""
+"""An adapter is merged into the weights for decoding, which does not change training."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ pytest_plugins = ["support.pipeline_fixtures"]
 
 @pytest.fixture
 def shim(tiny_base):
-    """With an adapter that says something; a new one says nothing yet."""
+    """With an adapter of random weights; the output of a new adapter is 0."""
     torch.manual_seed(0)
     adapter = {"r": 2, "init_lora_weights": False}
     shim = CausalLMShim(ModelSettings(str(tiny_base), adapter, "cpu"))
@@ -30,37 +30,37 @@ def trees(shim):
 
 
 def weights(shim):
-    return {name: one.clone() for name, one in shim.load().network.state_dict().items()}
+    return {name: tensor.clone() for name, tensor in shim.load().network.state_dict().items()}
 
 
-def equal(ones, others):
-    return ones.keys() == others.keys() and all(
-        torch.equal(ones[name], others[name]) for name in ones
+def equal(left, right):
+    return left.keys() == right.keys() and all(
+        torch.equal(left[name], right[name]) for name in left
     )
 
 
-def test_the_same_answers(shim, trees):
+def test_same_results(shim, trees):
     with torch.inference_mode():
         before = shim.load().nll(trees)
-        folded = shim.for_decoding()
-        assert folded is shim.load()
-        assert torch.allclose(folded.nll(trees), before, atol=1e-4)
-        with folded.network.disable_adapter():  # takes it out again
-            assert not torch.allclose(folded.nll(trees), before, atol=1e-2)
-    layers = [one for one in folded.network.modules() if hasattr(one, "merged_adapters")]
+        merged = shim.for_decoding()
+        assert merged is shim.load()
+        assert torch.allclose(merged.nll(trees), before, atol=1e-4)
+        with merged.network.disable_adapter():  # unmerges it
+            assert not torch.allclose(merged.nll(trees), before, atol=1e-2)
+    layers = [layer for layer in merged.network.modules() if hasattr(layer, "merged_adapters")]
     assert layers
 
 
-def test_folded_once(shim):
+def test_merged_once(shim):
     shim.for_decoding()
-    once = weights(shim)
+    merged = weights(shim)
     shim.for_decoding()
-    assert equal(weights(shim), once)
+    assert equal(weights(shim), merged)
 
 
 @pytest.mark.parametrize("is_train", [True, False])
-def test_training_has_the_base_as_it_was(shim, trees, is_train):
-    """To the last bit: taking the adapter out of the weights again would round them."""
+def test_training_has_the_unchanged_base(shim, trees, is_train):
+    """To the last bit: unmerging by arithmetic would round the weights."""
     as_loaded, saved = weights(shim), shim.to_bytes()
     shim.for_decoding()
     assert not equal(weights(shim), as_loaded)
@@ -71,22 +71,22 @@ def test_training_has_the_base_as_it_was(shim, trees, is_train):
     assert equal(weights(shim), as_loaded)
 
 
-def test_the_whole_of_a_folded_model(shim, tmp_path):
-    plain, folded = shim.copy(), shim.copy()
-    for one in (plain, folded):
-        one.settings = replace(one.settings, save="whole")
-    folded.for_decoding()
+def test_whole_save_of_a_merged_model(shim, tmp_path):
+    plain, merged = shim.copy(), shim.copy()
+    for copied in (plain, merged):
+        copied.settings = replace(copied.settings, save="whole")
+    merged.for_decoding()
     plain.to_disk(tmp_path / "plain")
-    folded.to_disk(tmp_path / "folded")
+    merged.to_disk(tmp_path / "merged")
     files = sorted(path.name for path in (tmp_path / "plain").iterdir())
     assert any(name.endswith(".safetensors") for name in files)
     for name in files:
         path = tmp_path / "plain" / name
         if path.is_file():
-            assert path.read_bytes() == (tmp_path / "folded" / name).read_bytes()
+            assert path.read_bytes() == (tmp_path / "merged" / name).read_bytes()
 
 
-def test_a_model_without_adapter_is_as_it_is(tiny_base):
+def test_model_without_adapter_is_unchanged(tiny_base):
     shim = CausalLMShim(ModelSettings(str(tiny_base), None, "cpu"))
     before = weights(shim)
     shim.for_decoding()

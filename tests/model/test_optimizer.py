@@ -1,3 +1,5 @@
+"""Torch optimizers against the thinc optimizers whose settings they take."""
+
 import numpy as np
 import pytest
 import torch
@@ -33,11 +35,11 @@ def by_thinc(optimizer: Optimizer):
 def by_torch(optimizer: Optimizer):
     weights, gradients = made_up()
     parameters = [torch.nn.Parameter(torch.from_numpy(value.copy())) for value in weights]
-    torch_one = torch_optimizer(optimizer, parameters)
+    fused = torch_optimizer(optimizer, parameters)
     for step_gradients in gradients:
         for parameter, gradient in zip(parameters, step_gradients, strict=True):
             parameter.grad = torch.from_numpy(gradient.copy())
-        step(torch_one, optimizer, parameters)
+        step(fused, optimizer, parameters)
         assert all(parameter.grad is None for parameter in parameters)
         optimizer.step_schedules()
     return [parameter.detach().numpy() for parameter in parameters]
@@ -114,9 +116,9 @@ def test_half_an_adam_is_refused(beta1, beta2):
 def test_clipping_scales_all_gradients_together():
     settings = SGD(1.0, L2=0.0, grad_clip=1.0)
     parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
-    torch_one = torch_optimizer(settings, parameters)
+    fused = torch_optimizer(settings, parameters)
     parameters[0].grad, parameters[1].grad = torch.tensor([3.0]), torch.tensor([4.0])
-    step(torch_one, settings, parameters)
+    step(fused, settings, parameters)
     torch.testing.assert_close(parameters[0].data, torch.tensor([-0.6]))
     torch.testing.assert_close(parameters[1].data, torch.tensor([-0.8]))
 
@@ -124,9 +126,9 @@ def test_clipping_scales_all_gradients_together():
 def test_clip_of_zero_is_off():
     settings = SGD(1.0, L2=0.0, grad_clip=0.0)
     parameter = torch.nn.Parameter(torch.zeros(1))
-    torch_one = torch_optimizer(settings, [parameter])
+    fused = torch_optimizer(settings, [parameter])
     parameter.grad = torch.tensor([40.0])
-    step(torch_one, settings, [parameter])
+    step(fused, settings, [parameter])
     assert parameter.item() == -40.0
 
 
@@ -134,12 +136,12 @@ def test_clip_of_zero_is_off():
 def test_gradient_that_is_not_finite_is_not_taken(value):
     settings = Adam(0.1)
     parameters = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
-    torch_one = torch_optimizer(settings, parameters)
+    fused = torch_optimizer(settings, parameters)
     parameters[0].grad, parameters[1].grad = torch.tensor([1.0, value]), torch.ones(2)
     with pytest.raises(ValueError, match=r"step was not taken\. Lower the learning rate"):
-        step(torch_one, settings, parameters)
+        step(fused, settings, parameters)
     assert all(torch.equal(parameter.data, torch.ones(2)) for parameter in parameters)
     assert all(parameter.grad is None for parameter in parameters)
     parameters[0].grad = torch.ones(2)
-    step(torch_one, settings, parameters)  # nor does it spoil the moments
+    step(fused, settings, parameters)  # nor does it spoil the moments
     assert torch.isfinite(parameters[0]).all()

@@ -1,3 +1,5 @@
+"""The thinc shim: lazy loading, training steps, and each way of keeping its state."""
+
 import copy
 import pickle
 import threading
@@ -31,7 +33,7 @@ def trees(tiny_base):
     builder = TreeBuilder(model.codec, make_prompt())
     answers = [
         {
-            label: [text[start:end] for start, end, own in entities if own == label]
+            label: [text[start:end] for start, end, name in entities if name == label]
             for label in ("person", "place")
         }
         for text, entities in GOLD
@@ -154,8 +156,7 @@ def test_rate_of_the_thinc_optimizer_is_followed(tiny_base, trees):
     optimizer.learn_rate = 0.5
     update(shim, trees)
     shim.finish_update(optimizer)
-    once = b_weights()
-    assert once.any()
+    assert b_weights().any()
 
 
 def test_another_optimizer_starts_anew(tiny_base, trees):
