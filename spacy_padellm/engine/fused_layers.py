@@ -1,4 +1,4 @@
-"""A llama-like network's layers with what lies between the matrix products in few operations."""
+"""Layers of llama-like networks with fused operations between the matrix products."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ NETWORK = {"embed_tokens", "layers", "norm", "rotary_emb"}
 
 
 class FusedLayers:
-    """Passes behind a KV cache, for networks whose layers are those of a llama.
+    """Passes with a KV cache, for networks with the layers of a llama.
 
-    A decode step on a GPU is bound by the number of its kernels: transformers launches about 37 a
-    layer, this 10. The weights are the network's own: those that multiply the same states are put
-    side by side, and the network's become views of that. Nothing is rounded at other places than in
-    transformers' layers.
+    The time of a decode step on a GPU is bound by the number of its kernels: transformers launches
+    about 37 per layer, this class 10. The weights are shared with the network: those that multiply
+    the same states are concatenated, and the network's weights become views of the result.
+    Rounding happens at the same steps as in transformers' layers.
 
     base (transformers.PreTrainedModel): The network, for which `fits` is true.
     config (transformers.PretrainedConfig): The configuration of its text model.
@@ -95,11 +95,11 @@ class FusedLayers:
 
 
 class _Layer(NamedTuple):
-    before_attention: Any
+    before_attention: Any  # norm
     read: tuple[torch.Tensor, torch.Tensor | None]  # queries, keys and values
-    attended: Any
-    before_mlp: Any
-    gate: tuple[torch.Tensor, torch.Tensor | None]  # gate and what it lets through
+    attended: Any  # output projection
+    before_mlp: Any  # norm
+    gate: tuple[torch.Tensor, torch.Tensor | None]  # gate and up projection
     down: Any
     n_key_heads: int
     head_size: int
@@ -122,8 +122,11 @@ class _Layer(NamedTuple):
 
 
 def _side_by_side(modules: Sequence[Any]) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """RETURNS (tuple[torch.Tensor, torch.Tensor | None]): Weights and biases of several products of
-    the same states, of which the modules' become views."""
+    """Concatenate weights and biases of linear layers; those of the layers become views.
+
+    modules (Sequence[Any]): Linear layers with the same inputs.
+    RETURNS (tuple[torch.Tensor, torch.Tensor | None]): Weights [outputs, inputs], biases [outputs].
+    """
     weights = [module.weight for module in modules]
     biases = [module.bias for module in modules if module.bias is not None]
     return _joined(weights), _joined(biases) if biases else None
@@ -131,8 +134,8 @@ def _side_by_side(modules: Sequence[Any]) -> tuple[torch.Tensor, torch.Tensor | 
 
 def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
     whole = torch.cat([part.data for part in parts])
-    for part, place in zip(parts, whole.split([len(part) for part in parts]), strict=True):
-        part.data = place
+    for part, view in zip(parts, whole.split([len(part) for part in parts]), strict=True):
+        part.data = view
     return whole
 
 
@@ -141,7 +144,7 @@ def _weights(module: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
 
 
 def fits(base: Any, config: Any) -> bool:
-    """RETURNS (bool): Whether a network has a llama's modules; its logits are still to be
+    """RETURNS (bool): Whether a network has the modules of a llama. Its logits must still be
     compared."""
     decoder = getattr(base, "model", None)
     layers = list(getattr(decoder, "layers", None) or [])
@@ -155,8 +158,8 @@ def fits(base: Any, config: Any) -> bool:
         and hasattr(layer.self_attn, "scaling")
         and hasattr(layer.self_attn, "head_dim")
         and all(hasattr(norm, "variance_epsilon") for norm in _norms(layer))
-        and all(_is_plain(one) for one in _products(layer))
-        and len({one.bias is None for one in _read(layer)}) == 1
+        and all(_is_plain(linear) for linear in _products(layer))
+        and len({linear.bias is None for linear in _read(layer)}) == 1
         and (layer.mlp.gate_proj.bias is None) == (layer.mlp.up_proj.bias is None)
         for layer in layers
     ) and hasattr(decoder.norm, "variance_epsilon")
@@ -168,7 +171,7 @@ def operations(device: torch.device) -> ModuleType:
         try:
             from . import fused_triton
         except ImportError as error:
-            logger.info("No Triton, so nothing is fused: %s", error)
+            logger.info("Triton is missing, so no operations are fused: %s", error)
         else:
             return fused_triton
     from . import fused_ops
@@ -200,8 +203,8 @@ def _read(layer: Any) -> list[Any]:
 
 
 def _is_plain(module: Any) -> bool:
-    """RETURNS (bool): Whether a module multiplies by its weight and no more: a linear layer, or
-    peft's around one whose adapter is folded in."""
+    """RETURNS (bool): Whether a module is a linear layer, or peft's wrapper around one whose
+    adapter is merged."""
     if type(module) is torch.nn.Linear:
         return True
     inner = getattr(module, "base_layer", None)

@@ -1,7 +1,7 @@
-"""What a llama-like layer does between its matrix products, in torch's own operations.
+"""The operations of a llama-like layer between its matrix products, as torch operations.
 
-`fused_triton` has the same functions as one kernel each. They round where transformers' layers
-round, so that both give what those give.
+`fused_triton` has the same functions as one kernel each. Both round at the same steps as
+transformers' layers.
 """
 
 from __future__ import annotations
@@ -13,31 +13,32 @@ from ..prompts.tree import Paths, visible
 
 
 def path_mask(query: Paths, key: Paths, groups: int, dtype: torch.dtype) -> torch.Tensor:
-    """The mask rule as something to be added to attention's scores.
+    """Build the mask of the prompt tree that is added to attention scores.
 
-    query (Paths): Tensors of shape [rows, Q].
-    key (Paths): Tensors of shape [rows, K].
-    groups (int): Heads of queries for each head of keys.
-    dtype (torch.dtype): Of the mask.
-    RETURNS (torch.Tensor): 0 or the dtype's least value [rows, 1, groups * Q, K].
+    query (Paths): Paths of the queries, tensors [rows, Q].
+    key (Paths): Paths of the keys, tensors [rows, K].
+    groups (int): Query heads per key head.
+    dtype (torch.dtype): dtype of the mask.
+    RETURNS (torch.Tensor): 0 or the dtype's lowest value [rows, 1, groups * Q, K].
     """
-    seen = visible(query, key)[:, None]
-    rows, _, n_queries, n_keys = seen.shape
-    least = torch.finfo(dtype).min
-    mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, least)
+    is_visible = visible(query, key)[:, None]
+    rows, _, n_queries, n_keys = is_visible.shape
+    lowest = torch.finfo(dtype).min
+    zeros = torch.zeros(is_visible.shape, dtype=dtype, device=is_visible.device)
+    mask = zeros.masked_fill(~is_visible, lowest)
     return mask.expand(rows, groups, n_queries, n_keys).reshape(rows, 1, -1, n_keys)
 
 
 def add_norm(
     hidden: torch.Tensor, residual: torch.Tensor | None, weight: torch.Tensor, eps: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The sum of two streams, and its root mean square norm.
+    """Add hidden states to the residual stream, and compute the sum's RMS norm.
 
-    hidden (torch.Tensor): [tokens, size].
-    residual (torch.Tensor | None): The same shape; None for zeros.
-    weight (torch.Tensor): [size].
+    hidden (torch.Tensor): Hidden states [tokens, size].
+    residual (torch.Tensor | None): The residual stream [tokens, size]; None for zeros.
+    weight (torch.Tensor): Weight of the norm [size].
     eps (float): Added to the mean square.
-    RETURNS (tuple[torch.Tensor, torch.Tensor]): The norm, and the sum [tokens, size].
+    RETURNS (tuple[torch.Tensor, torch.Tensor]): The normed sum, and the sum, [tokens, size] each.
     """
     total = hidden if residual is None else residual + hidden
     wide = total.float()
@@ -53,13 +54,13 @@ def rotate_and_store(
     keys: torch.Tensor,
     values: torch.Tensor,
 ) -> torch.Tensor:
-    """Rotary positions for queries and keys; keys and values into their slots of the cache.
+    """Apply rotary position embeddings, and write keys and values to their slots of the KV cache.
 
-    states (torch.Tensor): Queries, keys and values [rows, Q, (heads + 2 * heads of keys) * size].
-    cos, sin (torch.Tensor): [rows, Q, size].
-    slots (torch.Tensor): int64 [rows, Q].
-    keys, values (torch.Tensor): The cache's [rows, heads of keys, slots, size], written to.
-    RETURNS (torch.Tensor): The queries [rows, heads, Q, size].
+    states (torch.Tensor): Queries, keys and values [rows, Q, (heads + 2 * key heads) * size].
+    cos, sin (torch.Tensor): Rotary embeddings [rows, Q, size].
+    slots (torch.Tensor): Slot of each token, int64 [rows, Q].
+    keys, values (torch.Tensor): Buffers of the cache [rows, key heads, slots, size], written to.
+    RETURNS (torch.Tensor): The rotated queries [rows, heads, Q, size].
     """
     n_key_heads, size = keys.shape[1], keys.shape[3]
     rows = torch.arange(len(keys), device=keys.device)[:, None]
@@ -72,12 +73,15 @@ def rotate_and_store(
 
 def _rotated(states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
     first, second = states.chunk(2, -1)
-    turned = torch.cat([-second, first], -1)
-    return states * cos[:, :, None] + turned * sin[:, :, None]
+    rotated_half = torch.cat([-second, first], -1)
+    return states * cos[:, :, None] + rotated_half * sin[:, :, None]
 
 
 def gated(states: torch.Tensor) -> torch.Tensor:
-    """RETURNS (torch.Tensor): SiLU of the first half of each row, times the second
-    [tokens, size]."""
+    """Multiply SiLU of the gate by the up projection.
+
+    states (torch.Tensor): Gate and up projection [tokens, 2 * size].
+    RETURNS (torch.Tensor): [tokens, size].
+    """
     gate, up = states.chunk(2, -1)
     return F.silu(gate) * up

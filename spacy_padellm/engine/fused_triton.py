@@ -8,8 +8,8 @@ import triton.language as tl
 
 from ..prompts.tree import COUNT, TRUNK, Paths
 
-QUERIES, KEYS = 32, 64  # a block of the mask
-GATED = 1024  # values a program
+QUERIES, KEYS = 32, 64  # size of a block of the mask, one per program
+GATED = 1024  # values per program
 
 
 def path_mask(query: Paths, key: Paths, groups: int, dtype: torch.dtype) -> torch.Tensor:
@@ -200,7 +200,7 @@ def _rotate_and_store(
     first = tl.load(source, mask=inside)
     second = tl.load(source + half, mask=inside)
     if kind < 2:
-        # Products and their sum are each rounded, as separate operations would.
+        # Round the products and their sum, as separate operations do.
         dtype = first.dtype
         turn = cos + token * (2 * half) + at
         lift = sin + token * (2 * half) + at

@@ -1,4 +1,4 @@
-"""A KV cache with write slots of its own."""
+"""A KV cache whose caller chooses the slot of each token."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ PAD_SLOT = 0  # the slot that padding tokens write to
 
 
 class SlotCache(Cache):
-    """Keys and values of a batch of rows, each token in a slot that the caller names.
+    """Keys and values of a batch of rows, each token in a slot that the caller chooses.
 
-    transformers 5 does not forward `cache_position`, so the cache is told before each pass which
-    slots the pass writes; ragged rows then need no common length.
+    transformers 5 does not forward `cache_position`, so `write_to` sets the slots before each pass.
+    Rows may have different lengths.
 
     rows (int): Rows of the batch.
-    capacity (int): Slots a row, the padding slot among them.
+    capacity (int): Slots per row, including the padding slot.
     """
 
     is_compileable = False
@@ -33,11 +33,11 @@ class SlotCache(Cache):
         self._values: list[torch.Tensor] = []
 
     def write_to(self, slots: torch.Tensor, used: int) -> None:
-        """Name the slots of the next pass.
+        """Set the slots that the next pass writes.
 
         slots (torch.Tensor): int64 [rows, length]; PAD_SLOT for padding.
-        used (int): Slots a row that the pass attends to, those of this pass among them.
-        RAISES (ValueError): More slots than there are.
+        used (int): Slots per row that the pass attends to, including those that it writes.
+        RAISES (ValueError): More slots than the capacity.
         """
         if used > self.capacity:
             raise ValueError(f"A row needs {used} slots, and the cache has {self.capacity}.")
@@ -51,11 +51,12 @@ class SlotCache(Cache):
         *_: Any,
         **__: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Called by the attention layers: write this pass, give all slots in use.
+        """Write the keys and values of a layer; called by attention layers.
 
         key_states, value_states (torch.Tensor): [rows, heads, length, head size].
-        layer_idx (int): The layer.
-        RETURNS (tuple[torch.Tensor, torch.Tensor]): [rows, heads, used, head size] each.
+        layer_idx (int): Index of the layer.
+        RETURNS (tuple[torch.Tensor, torch.Tensor]): Keys and values of all slots in use, [rows,
+            heads, used, head size] each.
         """
         if layer_idx == len(self._keys):
             self._make(key_states, key_states.shape[1], key_states.shape[3], value_states.shape[3])
@@ -67,11 +68,11 @@ class SlotCache(Cache):
     def buffers(
         self, layer: int, like: torch.Tensor, n_heads: int, size: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What a layer may write to itself, in place of `update`.
+        """Return the buffers of a layer that writes to them itself, instead of by `update`.
 
-        layer (int): The layer; layers come in order.
-        like (torch.Tensor): Of the network's dtype, where the network lies.
-        n_heads (int): Heads of keys.
+        layer (int): Index of the layer; layers are created in order.
+        like (torch.Tensor): A tensor with the network's dtype and device.
+        n_heads (int): Key heads.
         size (int): Size of a head.
         RETURNS (tuple[torch.Tensor, torch.Tensor]): Keys and values [rows, heads, slots, size].
         """
@@ -80,18 +81,18 @@ class SlotCache(Cache):
         return self._keys[layer], self._values[layer]
 
     def move(self, other: SlotCache, rows: torch.Tensor, used: int) -> None:
-        """Copy rows into another cache, to its first rows.
+        """Copy rows to the first rows of another cache.
 
-        other (SlotCache): A cache of as many rows or more, and of `used` slots or more.
-        rows (torch.Tensor): int64 [kept].
-        used (int): Slots in use.
+        other (SlotCache): A cache with at least as many rows, and at least `used` slots.
+        rows (torch.Tensor): Rows to copy, int64 [kept].
+        used (int): Slots per row to copy.
         """
         if not other._keys:
             for keys, values in zip(self._keys, self._values, strict=True):
                 other._make(keys, keys.shape[1], keys.shape[3], values.shape[3])
-        ours, theirs = [*self._keys, *self._values], [*other._keys, *other._values]
-        for buffer, copy in zip(ours, theirs, strict=True):
-            copy[: len(rows), :, :used] = buffer[rows, :, :used]
+        sources, targets = [*self._keys, *self._values], [*other._keys, *other._values]
+        for source, target in zip(sources, targets, strict=True):
+            target[: len(rows), :, :used] = source[rows, :, :used]
 
     @property
     def n_bytes(self) -> int:
@@ -99,28 +100,29 @@ class SlotCache(Cache):
         return sum(buffer.nbytes for buffer in (*self._keys, *self._values))
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Set all buffers to zero."""
         self.used = 0
         if self._keys:
             torch._foreach_zero_([*self._keys, *self._values])
 
     def get_seq_length(self, layer_idx: int | None = 0) -> int:
-        """RETURNS (int): Slots in use; positions and masks are always given by the caller."""
+        """RETURNS (int): Slots in use. Positions and masks always come from the caller."""
         return self.used
 
     def get_mask_sizes(self, *_: Any, **__: Any) -> tuple[int, int]:
-        """RETURNS (tuple[int, int]): Number of keys and offset; asked only without a 4D mask."""
+        """RETURNS (tuple[int, int]): Number of keys and offset. transformers calls it only
+        without a 4D mask."""
         return self.used, 0
 
     def get_max_cache_shape(self, *_: Any) -> int | None:
-        """RETURNS (None): The caller makes a larger one where needed."""
+        """RETURNS (None): There is no fixed maximum: the caller moves rows to a larger cache."""
         return None
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def _make(self, like: torch.Tensor, n_heads: int, key_size: int, value_size: int) -> None:
-        # Zeros: NaN in a slot that nobody sees would still give NaN (0 * NaN).
+        # Zeros: NaN in a masked slot would still result in NaN (0 * NaN).
         for buffers, size in ((self._keys, key_size), (self._values, value_size)):
             buffers.append(like.new_zeros(self._rows, n_heads, self.capacity, size))
 

@@ -1,4 +1,4 @@
-"""The sum over a whole vocabulary, a part of the rows at a time: many rows times it is much."""
+"""logsumexp over the vocabulary in chunks of rows, which bounds the memory of float32 copies."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ from collections.abc import Iterator
 
 import torch
 
-PART = 2048  # rows
+CHUNK_ROWS = 2048
 
 
 def logsumexp(logits: torch.Tensor) -> torch.Tensor:
-    """RETURNS (torch.Tensor): Log of the sum of the exponentials of each row, float32 [rows]."""
-    found = [part.logsumexp(-1) for part in in_float32(logits)]
-    return found[0] if len(found) == 1 else torch.cat(found)
+    """Compute logsumexp of each row.
+
+    logits (torch.Tensor): [rows, vocabulary].
+    RETURNS (torch.Tensor): float32 [rows].
+    """
+    chunks = [chunk.logsumexp(-1) for chunk in in_float32(logits)]
+    return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
 
 
 def in_float32(logits: torch.Tensor) -> Iterator[torch.Tensor]:
-    """YIELDS (torch.Tensor): Parts of the rows."""
-    for part in logits.split(PART):
-        yield part.float()
+    """YIELDS (torch.Tensor): Chunks of the rows, float32 [chunk, vocabulary]."""
+    for chunk in logits.split(CHUNK_ROWS):
+        yield chunk.float()

@@ -1,4 +1,4 @@
-"""Attention with fewer heads of keys than of queries, and no copy of the keys for each."""
+"""Grouped-query attention without a copy of keys and values for each query head."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ NAME = "padellm_packed"  # in transformers' registry of attention functions
 
 
 def use_packed_attention(network: Any) -> None:
-    """Let a network's layers attend through `packed_attention`, where they now do through sdpa.
+    """Replace sdpa by `packed_attention` in a network with grouped-query attention.
 
-    transformers repeats keys and values for each head that shares them and copies what is a part of
-    a larger buffer; behind a KV cache that is most of what a decode step moves.
+    transformers repeats keys and values for each query head that shares them, and copies views of a
+    larger buffer. With a KV cache these copies are most of the memory traffic of a decode step.
 
-    network (transformers.PreTrainedModel): The base; left as it is where its layers don't look
-        their attention function up.
+    network (transformers.PreTrainedModel): The base, changed in place. A network whose layers do
+        not use transformers' registry of attention functions is not changed.
     """
     config = getattr(network, "config", None)
     if not getattr(network, "_supports_attention_backend", False) or config is None:
@@ -28,16 +28,20 @@ def use_packed_attention(network: Any) -> None:
 
 
 def n_groups(config: Any) -> int:
-    """RETURNS (int): Heads of queries for each head of keys; 1 where the configuration names no
-    heads of keys."""
+    """RETURNS (int): Query heads per key head; 1 if the configuration has no number of key
+    heads."""
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     n_heads = getattr(text, "num_attention_heads", 1)
     return n_heads // (getattr(text, "num_key_value_heads", None) or n_heads)
 
 
 def packed(mask: torch.Tensor, groups: int) -> torch.Tensor:
-    """RETURNS (torch.Tensor): A mask [rows, 1, Q, K] for queries of `groups` heads behind one
-    another [rows, 1, groups * Q, K]."""
+    """Repeat a mask for the query heads that share a key head.
+
+    mask (torch.Tensor): [rows, 1, Q, K].
+    groups (int): Query heads per key head.
+    RETURNS (torch.Tensor): [rows, 1, groups * Q, K].
+    """
     rows, _, n_queries, n_keys = mask.shape
     return mask.expand(rows, groups, n_queries, n_keys).reshape(rows, 1, -1, n_keys)
 
@@ -52,12 +56,16 @@ def packed_attention(
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Called by transformers' layers (see `transformers.AttentionInterface`).
+    """Compute attention for transformers' layers (see `transformers.AttentionInterface`).
 
+    module (torch.nn.Module): The attention layer.
     query (torch.Tensor): [rows, heads, Q, size].
-    key, value (torch.Tensor): [rows, heads of keys, K, size].
+    key, value (torch.Tensor): [rows, key heads, K, size].
     attention_mask (torch.Tensor | None): [rows, 1, Q, K], or packed already; None as for sdpa.
-    RETURNS (tuple[torch.Tensor, None]): [rows, Q, heads, size], and no weights.
+    dropout (float): Probability of dropout.
+    scaling (float | None): Factor of the scores; None for sdpa's default.
+    RETURNS (tuple[torch.Tensor, None]): Attention output [rows, Q, heads, size], and None instead
+        of the attention weights.
     """
     if attention_mask is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -69,7 +77,7 @@ def packed_attention(
     groups = n_heads // key.shape[1]
     if attention_mask.shape[2] != groups * n_queries:
         attention_mask = packed(attention_mask, groups)
-    found = F.scaled_dot_product_attention(
+    output = F.scaled_dot_product_attention(
         query.reshape(rows, key.shape[1], groups * n_queries, size),
         key,
         value,
@@ -77,8 +85,8 @@ def packed_attention(
         dropout_p=dropout,
         scale=scaling,
     )
-    found = found.reshape(rows, n_heads, n_queries, value.shape[3])
-    return found.transpose(1, 2).contiguous(), None
+    output = output.reshape(rows, n_heads, n_queries, value.shape[3])
+    return output.transpose(1, 2).contiguous(), None
 
 
 def _register() -> None:

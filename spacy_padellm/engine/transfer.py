@@ -1,4 +1,4 @@
-"""Arrays from the host onto a device."""
+"""Copies of arrays from the host to a device."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 
 def on_device(values: NDArray[Any], device: torch.device) -> torch.Tensor:
-    """Copy an array; a GPU that is at work is not waited for.
+    """Copy an array to a device, without waiting for the work that a GPU has queued.
 
     values (NDArray): The array.
-    device (torch.device): Where to; on a CPU nothing is copied.
-    RETURNS (torch.Tensor): Of the same shape and type.
+    device (torch.device): The device; a CPU tensor shares the array's memory.
+    RETURNS (torch.Tensor): A tensor of the same shape and dtype.
     """
     tensor = torch.from_numpy(values)
     if device.type != "cuda":
         return tensor.to(device)
-    # From pageable memory each copy would wait for all that was launched before.
+    # A copy from pageable memory would wait for all kernels launched before.
     return tensor.pin_memory().to(device, non_blocking=True)

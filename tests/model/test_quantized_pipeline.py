@@ -45,9 +45,9 @@ def test_finds_what_float_finds(quantized, taught):
 
 def test_tree_and_replicated_decoder_agree(quantized):
     shim, ner = shim_of(quantized), quantized.get_pipe("padellm_ner")
-    model, builder = shim.load(), shim.builder(ner.prompt)
+    runner, builder = shim.runner(), shim.builder(ner.prompt)
     tree, rows = (
-        decoder(model, builder, TEXTS, ner.labels)
+        decoder(runner, builder, TEXTS, ner.labels)
         for decoder in (make_tree_decoder(), make_replicated_decoder())
     )
     assert counts_and_mentions(tree) == counts_and_mentions(rows)

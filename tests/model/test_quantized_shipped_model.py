@@ -6,6 +6,7 @@ from support.quantized import counts_and_mentions
 
 from spacy_padellm.decoding.replicated import make_replicated_decoder
 from spacy_padellm.decoding.tree_decoder import make_tree_decoder
+from spacy_padellm.engine.runner import Runner
 from spacy_padellm.model.settings import ModelSettings
 from spacy_padellm.model.shim import CausalLMShim
 
@@ -34,15 +35,15 @@ def int8_shim(real_model):
 @pytest.mark.slow
 def test_shipped_model(int8_shim, real_model, real_builder, shipped_prompt):
     labels = ["person", "organisation", "location", "miscellaneous"]
-    model, builder = int8_shim.load(), int8_shim.builder(shipped_prompt)
-    assert model.supports_tree_mask
+    runner, builder = int8_shim.runner(), int8_shim.builder(shipped_prompt)
+    assert runner.model.supports_tree_mask
     tree = make_tree_decoder()
-    exact = counts_and_mentions(tree(real_model, real_builder, TEN_TEXTS, labels))
-    int8 = counts_and_mentions(tree(model, builder, TEN_TEXTS, labels))
+    exact = counts_and_mentions(tree(Runner(real_model), real_builder, TEN_TEXTS, labels))
+    int8 = counts_and_mentions(tree(runner, builder, TEN_TEXTS, labels))
     assert sum(len(mentions) for _, mentions in exact) > 10
     assert sum(a == b for a, b in zip(int8, exact)) >= 8
     # Not all: the last digits of attention, which vary with the batch, may change a rounding.
-    alone = [counts_and_mentions(tree(model, builder, [text], labels))[0] for text in TEN_TEXTS]
+    alone = [counts_and_mentions(tree(runner, builder, [text], labels))[0] for text in TEN_TEXTS]
     assert sum(a == b for a, b in zip(alone, int8)) >= 9
-    rows = counts_and_mentions(make_replicated_decoder()(model, builder, TEN_TEXTS[:4], labels))
+    rows = counts_and_mentions(make_replicated_decoder()(runner, builder, TEN_TEXTS[:4], labels))
     assert sum(a == b for a, b in zip(rows, int8)) >= 3
