@@ -73,7 +73,7 @@ def forward(
         list, as trees have no gradient.
     """
     nll, backprop_torch = model.shims[0](trees, is_train)
-    # Without CuPy, a GPU's results go to numpy; thinc's default would ask for CuPy.
+    # Without CuPy a GPU's results are copied to numpy; thinc's default would import CuPy.
     ops = model.ops if nll.is_cuda else NumpyOps()
 
     def backprop(gradient: Floats1d) -> list[PromptTree]:
