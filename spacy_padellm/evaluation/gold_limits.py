@@ -10,7 +10,7 @@ from ..training.annotated_labels import answers_for
 from .outcome import span_key
 
 LIMITS = {
-    "not_annotated": "Documents without entity annotation, which no score judges",
+    "not_annotated": "Documents without entity annotation, in which nothing is judged",
     "incomplete": "Documents of which some tokens lack entity annotation: their counts are left "
     "out, and so are predictions on those tokens",
     "some_labels": "Documents that are annotated for some of the labels only: padellm scores, "
