@@ -14,7 +14,7 @@ def write_jsonl(path, texts, **rest):
 
 
 def records(output):
-    """What was annotated, of all shards."""
+    """The records of all shards."""
     files = sorted((output / "documents").glob("*.jsonl"))
     return [json.loads(line) for file in files for line in file.read_text("utf8").splitlines()]
 
@@ -24,7 +24,7 @@ def errors(output):
 
 
 def contents(output):
-    """Every file of an output but its lock, by name."""
+    """The content of every file of an output except its lock, by name."""
     return {
         str(path.relative_to(output)): path.read_bytes()
         for path in sorted(output.rglob("*"))

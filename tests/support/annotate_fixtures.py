@@ -1,4 +1,4 @@
-"""The pipeline of the tests of `annotate`; a module asks for it by `pytest_plugins`."""
+"""The pipeline of the tests of `annotate`; list it in `pytest_plugins`."""
 
 import pytest
 import spacy
@@ -9,10 +9,10 @@ PATTERNS = [{"label": "person", "pattern": "Ada"}, {"label": "place", "pattern":
 
 @pytest.fixture(scope="session")
 def ruler(tmp_path_factory):
-    """Folder of a pipeline that finds Ada and Rome, and does what a text tells it."""
+    """Folder of a pipeline that finds Ada and Rome, and fails on words such as FAIL."""
     nlp = spacy.blank("en")
     nlp.add_pipe("entity_ruler").add_patterns(PATTERNS)
-    nlp.add_pipe("obedient")
+    nlp.add_pipe("scripted_errors")
     folder = tmp_path_factory.mktemp("ruler") / "pipeline"
     nlp.to_disk(folder)
     return folder

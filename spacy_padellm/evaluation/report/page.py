@@ -191,8 +191,8 @@ def _calibration(calibration: Mapping[str, Any]) -> str:
         f"{len(rows)} intervals of equal width. The expected calibration error (ECE) is the "
         "absolute difference of mean probability and share of right spans, averaged over the "
         "intervals and weighted by their numbers of spans; the Brier score is the mean squared "
-        "difference of probability and outcome. With few spans the share is uncertain (see its 95% Wilson "
-        "interval), and the ECE is above 0 even if the probabilities are "
+        "difference of probability and outcome. With few spans the share is uncertain (see its "
+        "95% Wilson interval), and the ECE is above 0 even if the probabilities are "
         'perfect.</p><div class="columns uneven"><figure>'
         f"{reliability_figure(calibration['spans'])}<figcaption>All scored spans. Bars: share "
         "of right spans; dots: the same at the mean probability, with 95% intervals; dashed line: "
