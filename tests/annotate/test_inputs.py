@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from support.annotate_files import write_jsonl
+from support.annotate_files import TEXTS, write_jsonl
 
 from spacy_padellm.annotate.inputs import (
     ChangedInput,
@@ -12,8 +12,6 @@ from spacy_padellm.annotate.inputs import (
     fingerprint_input,
     read_inputs,
 )
-
-TEXTS = [f"Ada left Rome, {i} times" for i in range(10)]
 
 
 def test_unreadable_paths(tmp_path):

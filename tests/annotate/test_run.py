@@ -9,24 +9,11 @@ from dataclasses import replace
 import pytest
 import spacy
 from spacy.tokens import DocBin
-from support.annotate_files import contents, errors, records, write_jsonl
+from support.annotate_files import TEXTS, contents, errors, records, write_jsonl
 
-from spacy_padellm.annotate.job import Job
-from spacy_padellm.annotate.output import Output, Refused
 from spacy_padellm.annotate.run import annotate_files
 
 pytest_plugins = ["support.annotate_fixtures"]
-TEXTS = [f"Ada left Rome, {i} times" for i in range(10)]
-
-
-@pytest.fixture
-def source(tmp_path):
-    return write_jsonl(tmp_path / "source.jsonl", TEXTS, keep="me")
-
-
-@pytest.fixture
-def job(ruler):
-    return Job(str(ruler), shard_size=4, batch_size=3)
 
 
 def test_all_inputs_in_their_order(job, tmp_path):
@@ -63,89 +50,6 @@ def test_finished_run_changes_nothing(job, source, tmp_path):
     assert report.before == report.documents == 10
     assert contents(tmp_path / "out") == before
     assert all(record["keep"] == "me" for record in records(tmp_path / "out"))
-
-
-@pytest.mark.parametrize("change", ["input", "inputs", "pipeline", "setting", "code"])
-def test_other_inputs_or_settings_are_refused(job, source, tmp_path, change, ruler):
-    annotate_files(job, [source], tmp_path / "out")
-    before = contents(tmp_path / "out")
-    sources, named = [source], change
-    if change == "input":
-        write_jsonl(source, [*TEXTS[:-1], "another"])
-        named = "input 1: it was .*source.jsonl.*now it is"
-    elif change == "inputs":
-        sources.append(write_jsonl(tmp_path / "more.jsonl", ["more"]))
-        named = "files were 1,.*now they are 2,"
-    elif change == "pipeline":
-        other = shutil.copytree(ruler, tmp_path / "pipeline")
-        path = other / "entity_ruler/patterns.jsonl"
-        path.write_text(path.read_text().replace("Ada", "Eva"))
-        job = replace(job, pipeline=str(other))
-    elif change == "setting":
-        job = replace(job, batch_size=5)
-        named = "--batch-size: it was 3, now it is 5"
-    else:
-        job = replace(job, code=write_jsonl(tmp_path / "code.py", []))
-        named = "pipeline"
-    with pytest.raises(Refused, match=f"(?s)begun with something else.*{named}"):
-        annotate_files(job, sources, tmp_path / "out")
-    assert contents(tmp_path / "out") == before
-
-
-def test_a_copy_of_the_pipeline_is_the_same(job, source, tmp_path, ruler):
-    annotate_files(job, [source], tmp_path / "out")
-    other = shutil.copytree(ruler, tmp_path / "pipeline")
-    annotate_files(replace(job, pipeline=str(other)), [source], tmp_path / "out")
-
-
-def test_folders_that_are_refused(job, source, tmp_path):
-    file, other, headless = tmp_path / "file", tmp_path / "other", tmp_path / "headless"
-    file.touch()
-    other.mkdir()
-    (other / "thesis.txt").touch()
-    annotate_files(job, [source], headless)
-    (headless / "manifest.json").unlink()
-    for output, reason in [(file, "is a file"), (other, "thesis.txt"), (headless, "other things")]:
-        with pytest.raises(Refused, match=reason):
-            annotate_files(job, [source], output)
-    assert (headless / "documents/000000.jsonl").exists()
-
-
-def test_locked_folder_is_refused(job, source, tmp_path):
-    with Output(tmp_path / "out", "jsonl"), pytest.raises(Refused, match="Another process"):
-        annotate_files(job, [source], tmp_path / "out")
-    annotate_files(job, [source], tmp_path / "out")
-
-
-def test_damaged_output_is_refused(job, source, tmp_path):
-    write_jsonl(source, [*TEXTS, "FAIL"])
-    annotate_files(job, [source], tmp_path / "out")
-    for name in ("documents/000001.jsonl", "errors.jsonl"):
-        path = tmp_path / "out" / name
-        data = path.read_bytes()
-        path.write_bytes(data[:-1])
-        with pytest.raises(Refused, match=f"{path.name} should have {len(data)} bytes"):
-            annotate_files(job, [source], tmp_path / "out")
-        path.write_bytes(data)
-    annotate_files(job, [source], tmp_path / "out")
-
-
-@pytest.mark.parametrize("torn", [b'{"number": 2, "fi', b"\0" * 64, b'{"number": 2}\n'])
-def test_power_loss_while_the_journal_is_written(job, source, tmp_path, torn):
-    """An incomplete line and everything after it are ignored."""
-    write_jsonl(source, [*TEXTS, "FAIL", "end"])
-    out = tmp_path / "out"
-    annotate_files(job, [source], out)
-    expected = contents(out)
-    journal = out / "progress.jsonl"
-    journal.write_bytes(b"".join(journal.read_bytes().splitlines(True)[:2]) + torn)
-    (out / "documents/000002.jsonl").write_bytes(b"half")
-    (out / "documents/.000002.jsonl.tmp").write_bytes(b"half")
-    (out / ".manifest.json.tmp").write_bytes(b"half")
-    (out / "errors.jsonl").write_bytes(b"of the shard that is not done")
-    report = annotate_files(job, [source], out)
-    assert report.before == 8
-    assert contents(out) == expected
 
 
 @pytest.mark.parametrize("step", [6, 8, 9, 12])

@@ -5,6 +5,7 @@ import json
 from support.pipelines import ROOT
 
 CODE = ROOT / "tests/support/odd_components.py"
+TEXTS = [f"Ada left Rome, {i} times" for i in range(10)]
 
 
 def write_jsonl(path, texts, **rest):

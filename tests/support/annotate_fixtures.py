@@ -3,6 +3,9 @@
 import pytest
 import spacy
 import support.odd_components  # noqa: F401
+from support.annotate_files import TEXTS, write_jsonl
+
+from spacy_padellm.annotate.job import Job
 
 PATTERNS = [{"label": "person", "pattern": "Ada"}, {"label": "place", "pattern": "Rome"}]
 
@@ -16,3 +19,13 @@ def ruler(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ruler") / "pipeline"
     nlp.to_disk(folder)
     return folder
+
+
+@pytest.fixture
+def source(tmp_path):
+    return write_jsonl(tmp_path / "source.jsonl", TEXTS, keep="me")
+
+
+@pytest.fixture
+def job(ruler):
+    return Job(str(ruler), shard_size=4, batch_size=3)
