@@ -56,8 +56,8 @@ class Job:
         """Load the pipeline, with the weights of its padellm_ner components.
 
         RETURNS (Language): The pipeline.
-        RAISES (ValueError, OSError, ImportError): A pipeline, base, adapter or GPU that can't be
-            had.
+        RAISES (ValueError, OSError, ImportError): The pipeline, base, adapter or GPU is not
+            available.
         """
         from spacy.cli._util import import_code
 

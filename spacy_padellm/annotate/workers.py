@@ -106,7 +106,7 @@ class _Worker:
     """A process that annotates one batch at a time."""
 
     def __init__(self, job: Job, n_process: int) -> None:
-        # A fork would inherit locked mutexes of torch's threads and a GPU context it can't use.
+        # A forked process would hang on torch's threads and could not use the parent's GPU context.
         context = multiprocessing.get_context("spawn")
         self.connection, child_connection = context.Pipe()
         self.process = context.Process(
@@ -156,10 +156,10 @@ class _Worker:
         hint = ""
         if code == -9:
             hint = (
-                " The system does so where memory runs out: each process has a pipeline of its "
-                "own, so try fewer (--n-process)."
+                " The system does so when memory runs out: each process has its own pipeline, so "
+                "try fewer (--n-process)."
             )
-        return LostWorker(f"The process {self.process.pid}, one that annotates, {end}.{hint}")
+        return LostWorker(f"The worker process {self.process.pid} {end}.{hint}")
 
 
 def _work(connection: Connection, job: Job, n_process: int) -> None:
