@@ -1,4 +1,4 @@
-"""Run an assembled pipeline over a JSONL file, show the entities with their probabilities."""
+"""Run an assembled pipeline on a JSONL file and show the entities with their probabilities."""
 
 import time
 import warnings
@@ -37,7 +37,7 @@ def main(
 
     start = time.perf_counter()
     nlp = spacy.load(pipeline)
-    # The first document pays for whatever is loaded on first need.
+    # The first document loads the weights; its time is not part of the throughput.
     nlp(texts[0])
     load_seconds = time.perf_counter() - start
 
@@ -82,7 +82,7 @@ def read_texts(path: Path) -> list[str]:
 
 
 def table_rows(docs: Iterable[Doc]) -> Iterator[tuple[str, str, str, str]]:
-    """Lay out the entities for a table, the text beside the first entity of its document.
+    """Build one table row per entity; only the first row of a document has its text.
 
     docs (Iterable[Doc]): Annotated documents.
     YIELDS (tuple[str, str, str, str]): Text, entity, label and probability.
@@ -99,7 +99,7 @@ def table_rows(docs: Iterable[Doc]) -> Iterator[tuple[str, str, str, str]]:
 
 
 def span_probabilities(doc: Doc) -> dict[tuple[int, int, str], float]:
-    """Probability of each scored span, by the span's tokens and label.
+    """Map each scored span to its probability.
 
     doc (Doc): An annotated document.
     RETURNS (dict[tuple[int, int, str], float]): (start, end, label) → probability, 0 to 1.
@@ -114,7 +114,7 @@ def span_probabilities(doc: Doc) -> dict[tuple[int, int, str], float]:
 
 
 def shorten(text: str, width: int) -> str:
-    """Put a text on one line, cut to a width in characters with an ellipsis."""
+    """RETURNS (str): A text on one line, cut to a width in characters with an ellipsis."""
     line = " ".join(text.split())
     return line if len(line) <= width else line[: width - 1].rstrip() + "…"
 
@@ -123,13 +123,13 @@ def write_html(docs: list[Doc], path: Path) -> None:
     """Write a displaCy page of all documents.
 
     docs (list[Doc]): Annotated documents.
-    path (Path): The page; its folder is made if need be.
+    path (Path): The page; its folder is created if it is missing.
     """
     with warnings.catch_warnings():
-        # A text without entities is a result here, not a mistake.
+        # spaCy warns of texts without entities, which are valid results here.
         warnings.filterwarnings("ignore", message=r"\[W006\]")
         parsed = [displacy.parse_ents(doc) for doc in docs]
-        for ent in chain.from_iterable(one["ents"] for one in parsed):
+        for ent in chain.from_iterable(doc["ents"] for doc in parsed):
             ent["label"] = escape(ent["label"])  # displaCy escapes the text, but not the labels
         html = displacy.render(
             parsed, style="ent", page=True, manual=True, jupyter=False, options={"colors": COLOURS}

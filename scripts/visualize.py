@@ -1,4 +1,4 @@
-"""Write a displaCy page of a trained pipeline's entities in a corpus, gold ones beneath."""
+"""Write a displaCy page of a trained pipeline's entities in a corpus, with the gold entities."""
 
 import warnings
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ def main(
     pipeline: Path = typer.Argument(..., help="Trained pipeline"),
     corpus: Path = typer.Argument(..., help="Gold documents as .spacy file"),
     html_path: Path = typer.Argument(..., help="Page to write"),
-    limit: int = typer.Option(100, min=1, help="Most documents shown"),
+    limit: int = typer.Option(100, min=1, help="Maximum number of documents shown"),
     batch_size: int = typer.Option(16, min=1, help="Documents decoded together"),
     gpu_id: int = typer.Option(-1, "--gpu-id", help="GPU to use, -1 for the CPU"),
 ) -> None:
@@ -26,28 +26,28 @@ def main(
     if not gold:
         msg.fail(f"{corpus} holds no documents", exits=1)
     shown = gold[:limit]
-    found = nlp.pipe((doc.text for doc in shown), batch_size=batch_size)
+    predicted = nlp.pipe((doc.text for doc in shown), batch_size=batch_size)
     html_path.parent.mkdir(parents=True, exist_ok=True)
-    html_path.write_text(page(found, shown), encoding="utf8")
+    html_path.write_text(page(predicted, shown), encoding="utf8")
     left_out = f", {len(gold) - len(shown)} more are not shown" if len(gold) > len(shown) else ""
     msg.good(f"{len(shown)} documents in {html_path}{left_out}")
 
 
 def page(docs: Iterable[Doc], gold: Iterable[Doc]) -> str:
-    """Render documents, each with what was found and, where that differs, what was annotated.
+    """Render documents with their predicted entities, and with the gold entities if they differ.
 
-    docs (Iterable[Doc]): Documents with the entities that were found.
+    docs (Iterable[Doc]): Documents with predicted entities.
     gold (Iterable[Doc]): The same texts with gold entities.
-    RETURNS (str): A page of HTML.
+    RETURNS (str): An HTML page.
     """
     shown = []
-    for found, annotated in zip(docs, gold, strict=True):
-        shown.append(found)
-        if entities(found) != entities(annotated):
+    for predicted, annotated in zip(docs, gold, strict=True):
+        shown.append(predicted)
+        if entities(predicted) != entities(annotated):
             annotated.user_data["title"] = "annotated:"
             shown.append(annotated)
     with warnings.catch_warnings():
-        # A text without entities is a result here, not a mistake.
+        # spaCy warns of texts without entities, which are valid results here.
         warnings.filterwarnings("ignore", message=r"\[W006\]")
         return displacy.render(shown, style="ent", page=True, jupyter=False)
 

@@ -1,4 +1,4 @@
-"""A batch of items through the pipeline: every one is annotated, or failed with a reason."""
+"""Run a batch of items through the pipeline: one record or one failure per item."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spacy.tokens import Doc
 
 from ..corpus.record import BadRecord
 from ..pipeline.component import PadellmNER
-from .document import Document, check_free, read_document, source_of
+from .document import Document, check_key_unused, read_document, source_of
 from .items import JSONL, SPACY, Item
 from .job import Job
 from .records import DocRecords, JsonRecords
@@ -20,18 +20,18 @@ PROBE = "Ada met Bo in Rome."
 
 
 class BrokenPipeline(RuntimeError):
-    """A pipeline that fails on whatever it is given."""
+    """A pipeline that fails on any text."""
 
 
 @dataclass(frozen=True)
 class Failure:
     """A document that could not be annotated.
 
-    file (int): Which of the inputs, from 0.
-    number (int): Its line, or its place in a file without lines, from 1.
-    reason (str): Why.
-    text (str | None): Its text, None where the item says none.
-    source (str | None): The line of JSON that it came as.
+    file (int): Index of its input file, from 0.
+    number (int): Number of its line, or of the document in a file without lines, from 1.
+    reason (str): Why it failed.
+    text (str | None): Its text; None if the item has no readable text.
+    source (str | None): Its line of JSON; None for other kinds of input.
     """
 
     file: int
@@ -42,12 +42,12 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Annotated:
-    """What became of a batch.
+class AnnotatedBatch:
+    """The result of a batch.
 
-    content (bytes): The records of what was annotated, as the format has them.
-    annotated (int): Their number.
-    failures (tuple[Failure, ...]): The rest of the batch, in its order.
+    content (bytes): Records of the annotated documents, in the format of the job.
+    annotated (int): Number of annotated documents.
+    failures (tuple[Failure, ...]): The other documents, in the order of the batch.
     """
 
     content: bytes
@@ -56,127 +56,138 @@ class Annotated:
 
 
 class Annotator:
-    """Annotates batches. What is in a batch's result follows from the batch alone.
+    """Annotates batches. The result of a batch depends on the batch alone.
 
-    What a batch adds to the vocabulary is freed after it, by spaCy's memory zones.
+    spaCy's memory zones (https://spacy.io/usage/memory-management) free what a batch adds to the
+    vocabulary.
     """
 
     def __init__(self, nlp: Language, job: Job) -> None:
-        """Make the pipeline ready.
+        """Prepare the pipeline: set its error handler and run it once.
 
-        nlp (Language): The pipeline; it gets an error handler.
-        job (Job): How to annotate.
+        nlp (Language): The pipeline.
+        job (Job): Settings of the run.
         """
         keys = job.spans_keys
         if keys is None:
-            own = [pipe for _, pipe in nlp.pipeline if isinstance(pipe, PadellmNER)]
-            keys = tuple(pipe.cfg["spans_key"] for pipe in own)
+            components = [pipe for _, pipe in nlp.pipeline if isinstance(pipe, PadellmNER)]
+            keys = tuple(component.cfg["spans_key"] for component in components)
         self._nlp = nlp
         self._job = job
         self._records = DocRecords(job) if job.format == SPACY else JsonRecords(job, keys)
-        self._reasons: dict[int, str] = {}  # by place in the batch
-        self._alone: set[int] = set()  # those that failed by themselves, not with others
-        nlp.set_error_handler(self._note)  # type: ignore[arg-type]
-        # Outside of a memory zone, so that what components make on first need outlives it.
-        self._was_whole = self._works()
+        self._errors: dict[int, str] = {}  # error text by index in the batch
+        self._failed_alone: set[int] = set()  # indices of errors that concern a single document
+        nlp.set_error_handler(self._record_error)  # type: ignore[arg-type]
+        # Outside of a memory zone: what components create on first use must outlive the zone.
+        self._worked_at_start = self._pipeline_works()
 
-    def __call__(self, items: Sequence[Item]) -> Annotated:
+    def __call__(self, items: Sequence[Item]) -> AnnotatedBatch:
         """Annotate a batch.
 
         items (Sequence[Item]): The batch.
-        RETURNS (Annotated): Each item's record or failure.
-        RAISES (BrokenPipeline): The pipeline fails on all of the batch, and on a plain sentence
-            too: the reason is not in the documents.
+        RETURNS (AnnotatedBatch): A record or a failure for each item.
+        RAISES (BrokenPipeline): The pipeline fails on the whole batch and on a plain sentence too,
+            so the documents are not the reason.
         """
         reasons: dict[int, str] = {}
-        texts: dict[int, Document] = {}
-        for place, item in enumerate(items):
+        documents: dict[int, Document] = {}
+        for index, item in enumerate(items):
             try:
-                one = read_document(item, self._job.text_key)
+                document = read_document(item, self._job.text_key)
                 if self._job.format == JSONL:
-                    check_free(one, self._job.entities_key)
-                texts[place] = one
+                    check_key_unused(document, self._job.entities_key)
+                documents[index] = document
             except BadRecord as error:
-                reasons[place] = str(error)
+                reasons[index] = str(error)
         with self._nlp.memory_zone():
-            done, failed = self._annotate(texts)
-            content, refused = self._records.write(
-                [(place, texts[place], done[place]) for place in sorted(done)]
+            docs, failed = self._annotate(documents)
+            content, unwritable = self._records.write(
+                [(index, documents[index], docs[index]) for index in sorted(docs)]
             )
-            del done
-        if failed and not self._works() and (self._was_whole or len(failed) == len(texts)):
+            del docs
+        if (
+            failed
+            and not self._pipeline_works()
+            and (self._worked_at_start or len(failed) == len(documents))
+        ):
             raise BrokenPipeline(
                 f"The pipeline fails on any text now, on {PROBE!r} too, so the reason is not in "
                 f"the documents: {next(iter(failed.values()))}"
             )
-        reasons |= failed | refused
+        reasons |= failed | unwritable
         failures = tuple(
-            _failure(items[place], texts.get(place), reasons[place]) for place in sorted(reasons)
+            _failure(items[index], documents.get(index), reasons[index])
+            for index in sorted(reasons)
         )
-        return Annotated(content, len(items) - len(failures), failures)
+        return AnnotatedBatch(content, len(items) - len(failures), failures)
 
-    def _annotate(self, texts: Mapping[int, Document]) -> tuple[dict[int, Doc], dict[int, str]]:
-        """RETURNS (tuple[dict[int, Doc], dict[int, str]]): Documents, and the reasons of those
-        that failed, by place in the batch."""
+    def _annotate(self, documents: Mapping[int, Document]) -> tuple[dict[int, Doc], dict[int, str]]:
+        """RETURNS (tuple[dict[int, Doc], dict[int, str]]): Annotated documents, and the reasons of
+        those that failed, by index in the batch."""
         failed: dict[int, str] = {}
         docs: dict[int, Doc] = {}
-        for place, one in texts.items():
+        for index, document in documents.items():
             try:
-                docs[place] = self._make_doc(one)
+                docs[index] = self._make_doc(document)
             except Exception as error:
-                failed[place] = _said(error)
-        done = self._pipe(docs)
-        reasons, settled = dict(self._reasons), self._alone & docs.keys()
-        for place in sorted(docs.keys() - done.keys() - settled):
-            # It failed along with others, or without a word: what becomes of it alone?
-            done |= self._pipe({place: self._make_doc(texts[place])})
-            reasons[place] = self._reasons.get(place, "the pipeline gave no document back")
-        failed |= {place: reasons[place] for place in docs.keys() - done.keys()}
-        for place in list(done):
-            if done[place].text != texts[place].text:
-                del done[place]
-                failed[place] = "the pipeline gave a document of another text back"
-        return done, failed
+                failed[index] = _error_text(error)
+        annotated = self._pipe(docs)
+        errors, failed_alone = dict(self._errors), self._failed_alone & docs.keys()
+        for index in sorted(docs.keys() - annotated.keys() - failed_alone):
+            # It failed together with other documents, or without an error: run it alone.
+            annotated |= self._pipe({index: self._make_doc(documents[index])})
+            errors[index] = self._errors.get(index, "the pipeline gave no document back")
+        failed |= {index: errors[index] for index in docs.keys() - annotated.keys()}
+        for index in list(annotated):
+            if annotated[index].text != documents[index].text:
+                del annotated[index]
+                failed[index] = "the pipeline gave a document of another text back"
+        return annotated, failed
 
-    def _make_doc(self, one: Document) -> Doc:
-        if one.doc is None:
-            return self._nlp.make_doc(one.text)
-        return Doc(self._nlp.vocab).from_bytes(one.doc)
+    def _make_doc(self, document: Document) -> Doc:
+        if document.doc is None:
+            return self._nlp.make_doc(document.text)
+        return Doc(self._nlp.vocab).from_bytes(document.doc)
 
     def _pipe(self, docs: Mapping[int, Doc]) -> dict[int, Doc]:
-        """RETURNS (dict[int, Doc]): The documents that came through."""
-        self._reasons, self._alone = {}, set()
-        done: dict[int, Doc] = {}
-        pairs = [(doc, place) for place, doc in docs.items()]
+        """Run the pipeline; `_errors` and `_failed_alone` hold the errors afterwards.
+
+        RETURNS (dict[int, Doc]): The documents that the pipeline returned, by index in the batch.
+        """
+        self._errors, self._failed_alone = {}, set()
+        returned: dict[int, Doc] = {}
+        pairs = [(doc, index) for index, doc in docs.items()]
         try:
-            for doc, place in self._nlp.pipe(pairs, as_tuples=True, batch_size=len(docs) or 1):
-                # A component that makes a Doc of its own leaves out whose it is.
-                if place is None and len(docs) == 1:
-                    (place,) = docs
-                if place in docs:
-                    done[place] = doc
+            for doc, index in self._nlp.pipe(pairs, as_tuples=True, batch_size=len(docs) or 1):
+                # A component that returns a new Doc loses the context, here the index.
+                if index is None and len(docs) == 1:
+                    (index,) = docs
+                if index in docs:
+                    returned[index] = doc
         except Exception as error:
-            self._reasons |= dict.fromkeys(docs.keys() - self._reasons.keys(), _said(error))
-        return done
+            self._errors |= dict.fromkeys(docs.keys() - self._errors.keys(), _error_text(error))
+        return returned
 
-    def _note(self, name: str, component: Any, docs: Sequence[Doc], error: Exception) -> None:
-        """spaCy's error handler: nothing is raised, so that the other documents go on."""
+    def _record_error(
+        self, name: str, component: Any, docs: Sequence[Doc], error: Exception
+    ) -> None:
+        """spaCy's error handler. It does not raise, so that the other documents are processed."""
         for doc in docs:
-            self._reasons[doc._context] = f"{name}: {_said(error)}"
+            self._errors[doc._context] = f"{name}: {_error_text(error)}"
             if len(docs) == 1:
-                self._alone.add(doc._context)
+                self._failed_alone.add(doc._context)
 
-    def _works(self) -> bool:
+    def _pipeline_works(self) -> bool:
         try:
             return bool(self._pipe({0: self._nlp.make_doc(PROBE)}))
         except Exception:
             return False
 
 
-def _said(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _failure(item: Item, one: Document | None, reason: str) -> Failure:
-    text = one.text if one is not None else None
+def _failure(item: Item, document: Document | None, reason: str) -> Failure:
+    text = document.text if document is not None else None
     return Failure(item.file, item.number, reason, text, source_of(item))

@@ -1,4 +1,4 @@
-"""What an item says, and the record that is made of it."""
+"""Parse items into documents, and write a document's record as JSON."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Document:
     """A document to annotate.
 
     text (str): Its text.
-    doc (bytes | None): Its Doc, where it came as one.
-    line (str): Its record as JSON, an object of one key at least.
-    rest (dict): What the record has beside the text.
+    doc (bytes | None): The serialized Doc of a .spacy file; None for other kinds of input.
+    line (str): Its record as JSON, an object of at least one key.
+    rest (dict[str, Any]): Keys and values of the record, without the text.
     """
 
     text: str
@@ -30,12 +30,12 @@ class Document:
 
 
 def read_document(item: Item, text_key: str) -> Document:
-    """Look into an item.
+    """Parse an item.
 
     item (Item): The item.
     text_key (str): Key of the text in its record.
-    RETURNS (Document): What it says.
-    RAISES (BadRecord): An item that says no text; the message tells why.
+    RETURNS (Document): Its text and record.
+    RAISES (BadRecord): The item has no readable text; the message names the reason.
     """
     content = item.content
     if isinstance(content, BadRecord):
@@ -62,23 +62,23 @@ def read_document(item: Item, text_key: str) -> Document:
     return Document(text, None, line.strip(), {k: v for k, v in record.items() if k != text_key})
 
 
-def check_free(one: Document, key: str) -> None:
-    """See to it that nothing of a record is overwritten.
+def check_key_unused(document: Document, key: str) -> None:
+    """Check that a new key does not overwrite one of a record.
 
-    one (Document): The document.
-    key (str): Key that its record is to get.
-    RAISES (BadRecord): A record that has it.
+    document (Document): The document.
+    key (str): The new key.
+    RAISES (BadRecord): The record has the key already.
     """
-    if key in one.rest:
+    if key in document.rest:
         raise BadRecord(f"it has the key {key!r} already: give another --entities-key")
 
 
 def with_key(line: str, key: str, value: Any) -> str:
-    """Add a key to an object of JSON; what is there stays as it is, character for character.
+    """Append a key to a JSON object without changing a character of the rest.
 
-    line (str): The object, of one key at least.
+    line (str): The object, of at least one key.
     key (str): A key that it does not have.
-    value (Any): The key's value.
+    value (Any): The value of the key.
     RETURNS (str): The object with the key at its end.
     """
     added = _line({key: value})
@@ -86,8 +86,8 @@ def with_key(line: str, key: str, value: Any) -> str:
 
 
 def source_of(item: Item) -> str | None:
-    """RETURNS (str | None): A line of JSON as it stands in its file, with what is not UTF-8 as
-    escapes; None of other kinds."""
+    """RETURNS (str | None): The line of a JSONL item as in its file, with bytes that are not UTF-8
+    as escapes; None for other kinds."""
     if item.kind != JSONL or not isinstance(item.content, bytes):
         return None
     return item.content.decode("utf8", errors="backslashreplace")
@@ -106,11 +106,11 @@ def _line(record: dict[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A value of a table as JSON has it: times in ISO 8601, decimals as strings, NaN as null."""
+    """Convert a table value to JSON: times to ISO 8601, decimals to strings, NaN to null."""
     if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Decimal):

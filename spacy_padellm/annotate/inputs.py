@@ -1,4 +1,4 @@
-"""The files that a run reads, and what tells them from others."""
+"""The input files of a run, identified by checksums."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from .items import GZ, KINDS, Item, count_items, kind_of, read_items
 
 
 class ChangedInput(ValueError):
-    """An input that is not what it was."""
+    """An input file changed during the run."""
 
 
 @dataclass(frozen=True)
 class Input:
-    """A file of documents. Its identity is its content: it may be moved.
+    """A file of documents. Its content identifies it, so that it may be moved between runs.
 
-    path (str): Where it is.
-    size (int): In bytes.
-    mtime_ns (int): When it was changed last.
-    sha256 (str): Of the file as it lies there, compressed or not.
-    documents (int): Documents in it.
+    path (str): Its path.
+    size (int): Its size, in bytes.
+    mtime_ns (int): Time of its last change, in nanoseconds.
+    sha256 (str): Checksum of the file, of a compressed file in compressed form.
+    documents (int): Number of documents in it.
     """
 
     path: str
@@ -34,19 +34,19 @@ class Input:
     documents: int
 
     def to_dict(self) -> dict[str, Any]:
-        """RETURNS (dict[str, Any]): All of it, for JSON."""
+        """RETURNS (dict[str, Any]): All fields, for JSON."""
         return asdict(self)
 
 
 def find_files(paths: Sequence[Path], output: Path) -> tuple[list[Path], list[Path]]:
-    """Find the files that paths stand for.
+    """Find the input files in files and folders.
 
-    paths (Sequence[Path]): Files, and folders of them.
-    output (Path): Where the run writes: must not be in one of the folders.
-    RETURNS (tuple[list[Path], list[Path]]): The files, those of a folder sorted by path, and those
-        that a folder has beside them.
-    RAISES (ValueError): A path that is not there or of no kind that can be read, a file that is
-        named twice, or a folder without any.
+    paths (Sequence[Path]): Files, and folders that are searched recursively.
+    output (Path): The output folder; must not be in one of the input folders.
+    RETURNS (tuple[list[Path], list[Path]]): The input files, those of a folder sorted by path; and
+        the files in the folders that are of no readable kind.
+    RAISES (ValueError): A path is missing, of no readable kind, given twice, or a folder without
+        input files.
     """
     files: list[Path] = []
     others: list[Path] = []
@@ -54,12 +54,12 @@ def find_files(paths: Sequence[Path], output: Path) -> tuple[list[Path], list[Pa
         if path.is_dir():
             if output.resolve().is_relative_to(path.resolve()):
                 raise ValueError(f"The output {output} lies in the input {path}: give another one.")
-            inside = sorted(one for one in path.rglob("*") if one.is_file())
-            found = [one for one in inside if kind_of(one)]
-            if not found:
+            in_folder = sorted(file for file in path.rglob("*") if file.is_file())
+            readable = [file for file in in_folder if kind_of(file)]
+            if not readable:
                 raise ValueError(f"The folder {path} has no files that can be read. {_kinds()}")
-            files += found
-            others += [one for one in inside if not kind_of(one)]
+            files += readable
+            others += [file for file in in_folder if not kind_of(file)]
         elif not path.exists():
             raise ValueError(f"There is no {path}.")
         elif kind_of(path) is None:
@@ -74,14 +74,14 @@ def find_files(paths: Sequence[Path], output: Path) -> tuple[list[Path], list[Pa
     return files, others
 
 
-def look_at(path: Path, known: Input | None = None) -> Input:
-    """Read a file through: its identity, and how many documents it has.
+def fingerprint_input(path: Path, known: Input | None = None) -> Input:
+    """Compute the checksum of a file and count its documents.
 
     path (Path): The file.
-    known (Input | None): What was found earlier; not read again where size and time of the last
-        change are the same.
-    RETURNS (Input): What it is.
-    RAISES (UnreadableInput): A file that can't be read to its end.
+    known (Input | None): Result of an earlier run; the file is not read again if its size and time
+        of the last change are the same.
+    RETURNS (Input): The file with checksum and number of documents.
+    RAISES (UnreadableInput): The file can't be read to its end.
     """
     status = os.stat(path)
     if known is not None and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
@@ -94,38 +94,38 @@ def look_at(path: Path, known: Input | None = None) -> Input:
     return Input(str(path), status.st_size, status.st_mtime_ns, sha256, documents)
 
 
-def read_from(inputs: Sequence[Input], start: int) -> Iterator[Item]:
-    """The documents of all inputs, one after another.
+def read_inputs(inputs: Sequence[Input], start: int) -> Iterator[Item]:
+    """Read the documents of all input files, in order.
 
     inputs (Sequence[Input]): The files.
-    start (int): The first document, from 0.
-    YIELDS (Item): The documents from there on.
-    RAISES (ChangedInput): A file that changes while it is read.
+    start (int): Index of the first document to yield, from 0 over all files.
+    YIELDS (Item): The documents from `start` on.
+    RAISES (ChangedInput): A file changed while it was read.
     """
-    for file, one in enumerate(inputs):
-        if start >= one.documents:
-            start -= one.documents
+    for index, file in enumerate(inputs):
+        if start >= file.documents:
+            start -= file.documents
             continue
         number = 0
-        for number, item in enumerate(read_items(Path(one.path), file), 1):
-            if number > one.documents:
+        for number, item in enumerate(read_items(Path(file.path), index), 1):
+            if number > file.documents:
                 break
             if number > start:
                 yield item
         start = 0
-        if number != one.documents or not _unchanged(one):
+        if number != file.documents or not _unchanged(file):
             raise ChangedInput(
-                f"{one.path} was changed while it was read: it had {one.documents} documents. "
+                f"{file.path} was changed while it was read: it had {file.documents} documents. "
                 "What was written before holds; begin anew, in another folder, with files that "
                 "stay as they are."
             )
 
 
-def _unchanged(one: Input) -> bool:
-    status = os.stat(one.path)
-    if (one.size, one.mtime_ns) == (status.st_size, status.st_mtime_ns):
+def _unchanged(file: Input) -> bool:
+    status = os.stat(file.path)
+    if (file.size, file.mtime_ns) == (status.st_size, status.st_mtime_ns):
         return True
-    return one.size == status.st_size and one.sha256 == sha256_of_file(Path(one.path))
+    return file.size == status.st_size and file.sha256 == sha256_of_file(Path(file.path))
 
 
 def _kinds() -> str:

@@ -1,4 +1,4 @@
-"""Documents as they lie in their files, one after another, not yet looked into."""
+"""Read the unparsed documents of a file, one by one."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from ..corpus.record import BadRecord
 JSONL, TXT, SPACY, PARQUET = "jsonl", "txt", "spacy", "parquet"
 KINDS = {".jsonl": JSONL, ".txt": TXT, ".spacy": SPACY, ".parquet": PARQUET}
 GZ = ".gz"
-PARQUET_ROWS = 256  # read at once
-# zlib's, msgpack's, numpy's and pyarrow's own, by what is damaged; EOFError: a .gz that is cut
+PARQUET_ROWS = 256  # rows per read
+# Errors of zlib, msgpack, numpy and pyarrow on damaged files; EOFError: a truncated .gz file.
 DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error)
 
 
 class UnreadableInput(ValueError):
-    """A file that can't be read to its end."""
+    """An input file that can't be read to its end."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """A document as it lies in its file.
+    """An unparsed document of a file.
 
-    file (int): Which of the inputs, from 0.
-    number (int): Its line, or its place among the documents of a file without lines, from 1.
-    kind (str): One of KINDS' values.
-    content (bytes | dict | tuple[str, bytes] | BadRecord): A line without its end; a row of a
-        table; the text and the bytes of a Doc; or what is wrong with it.
+    file (int): Index of its input file, from 0.
+    number (int): Number of its line, or of the document in a file without lines, from 1.
+    kind (str): Kind of the file, one of the values of KINDS.
+    content (bytes | dict | tuple[str, bytes] | BadRecord): A line without its line end; a row of a
+        table; the text and the bytes of a Doc; or the error of an unreadable document.
     """
 
     file: int
@@ -45,7 +45,7 @@ class Item:
 
     @property
     def size(self) -> int:
-        """RETURNS (int): About how many bytes it takes."""
+        """RETURNS (int): Approximate size, in bytes."""
         if isinstance(self.content, tuple):
             return len(self.content[1])
         if isinstance(self.content, dict):
@@ -54,22 +54,24 @@ class Item:
 
 
 def kind_of(path: Path) -> str | None:
-    """RETURNS (str | None): The kind of a file by its suffixes, None of any other file."""
+    """RETURNS (str | None): The kind of a file by its suffixes; None if it is not readable."""
     suffix = path.suffix.lower()
     if suffix != GZ:
         return KINDS.get(suffix)
     kind = KINDS.get(Path(path.stem).suffix.lower())
-    return None if kind == PARQUET else kind  # compressed in itself, and not read as a stream
+    return (
+        None if kind == PARQUET else kind
+    )  # Parquet is compressed already, and needs random access
 
 
 def read_items(path: Path, file: int = 0) -> Iterator[Item]:
-    """The documents of a file. Of a .spacy file all are in memory at once, of others a few.
+    """Read the documents of a file. A .spacy file is loaded whole, other files in parts.
 
-    path (Path): The file; its suffixes tell its kind.
-    file (int): Which of the inputs it is.
-    YIELDS (Item): The documents in order. A line of JSON that is blank is none; a line of plain
-        text is one, blank or not.
-    RAISES (UnreadableInput): A file that can't be read to its end.
+    path (Path): The file; its suffixes determine its kind.
+    file (int): Index of the input file, from 0.
+    YIELDS (Item): The documents in order. Blank lines of a JSONL file are skipped; each line of
+        plain text is a document, even if it is blank.
+    RAISES (UnreadableInput): The file can't be read to its end.
     """
     kind = kind_of(path)
     if kind is None:
@@ -91,7 +93,7 @@ def count_items(path: Path) -> int:
 
     path (Path): The file.
     RETURNS (int): The number of items that `read_items` yields.
-    RAISES (UnreadableInput): A file that can't be read to its end.
+    RAISES (UnreadableInput): The file can't be read to its end.
     """
     try:
         match kind_of(path):
@@ -126,21 +128,21 @@ def _doc_bin(path: Path) -> DocBin:
 def _docs(path: Path) -> Iterator[tuple[str, bytes] | BadRecord]:
     docs, done = _doc_bin(path), 0
     while done < len(docs):
-        # A vocabulary of its own: that of the pipeline would keep the strings of every file.
+        # A new vocabulary: the pipeline's would keep the strings of every file.
         rest = _from(docs, done).get_docs(Vocab())
         fault = None
         while fault is None and done < len(docs):
             try:
                 doc = next(rest)
                 content = doc.text, doc.to_bytes()
-            except Exception as error:  # by what is damaged; the generator gives no more then
+            except Exception as error:  # depends on the damage; the generator ends after it
                 fault = BadRecord(f"no Doc that can be read: {type(error).__name__}: {error}")
             done += 1
             yield fault or content
 
 
 def _from(docs: DocBin, start: int) -> DocBin:
-    """RETURNS (DocBin): The Docs from one on."""
+    """RETURNS (DocBin): The Docs from an index on."""
     if not start:
         return docs
     rest = DocBin()

@@ -1,4 +1,4 @@
-"""What a run is asked to do."""
+"""Settings of a run."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ FORMATS = (JSONL, SPACY)
 
 @dataclass(frozen=True)
 class Job:
-    """How documents are annotated and written. It goes to each process that annotates.
+    """Settings of a run: how documents are annotated and written. Pickled to each worker process.
 
     pipeline (str): Package, folder, or "blank:" with a language.
-    format (str): One of FORMATS.
-    text_key (str): Key of the text in a record.
-    entities_key (str): Key of the entities in a record of "jsonl".
-    record_key (str): Key of doc.user_data for the rest of the input's record, of "spacy".
-    spans_keys (tuple[str, ...] | None): Keys of doc.spans that have the scores of entities; None
-        takes those of the pipeline's padellm_ner components.
-    batch_size (int): Documents that are annotated together.
-    shard_size (int): Most documents of a shard.
-    gpu_id (int): The GPU; -1 leaves the device to the pipeline's config.
+    format (str): Format of the output, one of FORMATS.
+    text_key (str): Key of the text in an input record.
+    entities_key (str): Key of the entities in an output record of format "jsonl".
+    record_key (str): Key of doc.user_data that holds the other keys of the input record, in format
+        "spacy".
+    spans_keys (tuple[str, ...] | None): Keys of doc.spans that hold the scores of entities; None
+        uses those of the pipeline's padellm_ner components.
+    batch_size (int): Number of documents per batch.
+    shard_size (int): Maximum number of documents per shard.
+    gpu_id (int): Index of the GPU; -1 uses the device of the pipeline's config.
     code (Path | None): Python file with registered functions that the pipeline needs.
     """
 
@@ -55,8 +56,8 @@ class Job:
         """Load the pipeline, with the weights of its padellm_ner components.
 
         RETURNS (Language): The pipeline.
-        RAISES (ValueError, OSError, ImportError): A pipeline, base, adapter or GPU that can't be
-            had.
+        RAISES (ValueError, OSError, ImportError): The pipeline, base, adapter or GPU is not
+            available.
         """
         from spacy.cli._util import import_code
 
@@ -69,8 +70,8 @@ class Job:
         return nlp
 
     def settings(self) -> dict[str, Any]:
-        """RETURNS (dict[str, Any]): What the output depends on beside inputs and pipeline, by the
-        names of the command's options."""
+        """RETURNS (dict[str, Any]): The settings that the output depends on, by the names of the
+        command's options, without inputs and pipeline."""
         return {
             "--format": self.format,
             "--text-key": self.text_key,

@@ -1,27 +1,26 @@
-"""The list of what is done: a line for each shard, written when all of the shard is on the disk."""
+"""Journal of a run: one line per shard, written when the whole shard is on disk."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..weights.store import flush
+from .durable_files import append
 
 
 @dataclass(frozen=True)
 class Shard:
     """A shard that is done.
 
-    number (int): From 0, without gaps.
+    number (int): Number of the shard, from 0 without gaps.
     file (str): Name of its file.
     bytes (int): Size of its file.
-    documents (int): Documents of the input that it stands for.
-    annotated (int): Those in its file.
-    failed (int): Those in the list of errors. With those annotated, all.
-    errors_bytes (int): Size of the list of errors, up to here.
+    documents (int): Number of input documents in it, annotated or failed.
+    annotated (int): Number of documents in its file.
+    failed (int): Number of its documents in the list of errors.
+    errors_bytes (int): Size of the list of errors after this shard.
     """
 
     number: int
@@ -34,13 +33,13 @@ class Shard:
 
 
 class Journal:
-    """Shards that are done, in order. A line that was not written to its end is none."""
+    """The shards that are done, in order. An incomplete line at the end is ignored."""
 
     def __init__(self, path: Path) -> None:
-        """Read it, and take off what was not written to its end.
+        """Read the journal up to its last complete line.
 
         path (Path): Its file; may be missing.
-        RAISES (ValueError): Shards that don't add up.
+        RAISES (ValueError): The numbers of the shards are not consecutive.
         """
         self._path = path
         self.shards: list[Shard] = []
@@ -49,10 +48,10 @@ class Journal:
             self._read()
 
     def add(self, shard: Shard) -> None:
-        """Write that a shard is done; after this returns, it stays so.
+        """Append the line of a shard and flush it to disk.
 
-        shard (Shard): The next one.
-        RAISES (OSError): A disk that is full. The shard then isn't done.
+        shard (Shard): The next shard.
+        RAISES (OSError): The disk is full. The shard is not done then.
         """
         line = json.dumps(asdict(shard)).encode("utf8") + b"\n"
         append(self._path, self._size, line)
@@ -62,7 +61,7 @@ class Journal:
     def _read(self) -> None:
         with self._path.open("rb") as file:
             for line in file:
-                shard = _shard(line)
+                shard = _parse_shard(line)
                 if shard is None:
                     break
                 if shard.number != len(self.shards):
@@ -74,35 +73,17 @@ class Journal:
                 self._size += len(line)
 
 
-def append(path: Path, size: int, data: bytes) -> None:
-    """Write at the end of a file, and wait until it is on the disk.
-
-    path (Path): The file; made where it is missing.
-    size (int): Bytes of it that count: whatever is behind them is taken off.
-    data (bytes): What to write.
-    """
-    new = not path.exists()
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-    with open(descriptor, "r+b") as file:
-        file.truncate(size)
-        file.seek(size)
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-    if new:
-        flush(path.parent)
-
-
 def totals(shards: Sequence[Shard]) -> tuple[int, int, int]:
-    """RETURNS (tuple[int, int, int]): Documents of the input, those annotated, those failed."""
+    """RETURNS (tuple[int, int, int]): Numbers of input documents, annotated documents and failed
+    documents."""
     return (
-        sum(one.documents for one in shards),
-        sum(one.annotated for one in shards),
-        sum(one.failed for one in shards),
+        sum(shard.documents for shard in shards),
+        sum(shard.annotated for shard in shards),
+        sum(shard.failed for shard in shards),
     )
 
 
-def _shard(line: bytes) -> Shard | None:
+def _parse_shard(line: bytes) -> Shard | None:
     if not line.endswith(b"\n"):
         return None
     try:

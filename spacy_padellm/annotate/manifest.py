@@ -1,15 +1,14 @@
-"""What a run's output was made of: inputs, pipeline, settings."""
+"""Manifest of an output folder: inputs, pipeline, settings and versions of a run."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..weights.store import flush
+from .durable_files import write_whole
 from .inputs import Input
 
 VERSION = 1
@@ -17,13 +16,13 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an output depends on.
+    """Everything that an output depends on.
 
-    inputs (tuple[Input, ...]): The files in their order.
-    pipeline (str): Its name, as given.
+    inputs (tuple[Input, ...]): The input files in order.
+    pipeline (str): Name of the pipeline, as given.
     pipeline_sha256 (str): See `sha256_of_pipeline`.
     settings (dict[str, Any]): See `Job.settings`.
-    versions (dict[str, str | None]): Of Python and packages.
+    versions (dict[str, str | None]): Versions of Python and packages.
     """
 
     inputs: tuple[Input, ...]
@@ -33,13 +32,13 @@ class Manifest:
     versions: dict[str, str | None]
 
     def write(self, path: Path) -> None:
-        """Write it so that the file is there whole or not at all.
+        """Write the manifest; the file is whole or absent at any time.
 
         path (Path): The file.
         """
         record = {
             "version": VERSION,
-            "inputs": [one.to_dict() for one in self.inputs],
+            "inputs": [file.to_dict() for file in self.inputs],
             "pipeline": {"name": self.pipeline, "sha256": self.pipeline_sha256},
             "settings": self.settings,
             "versions": self.versions,
@@ -49,18 +48,18 @@ class Manifest:
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
-        """Read it.
+        """Read a manifest.
 
         path (Path): The file.
-        RETURNS (Manifest): What it says.
-        RAISES (ValueError): A file that is no manifest, or one of another version.
+        RETURNS (Manifest): The manifest.
+        RAISES (ValueError): The file is no manifest, or one of another version.
         """
         try:
             record = json.loads(path.read_text(encoding="utf8"))
             if record["version"] != VERSION:
                 raise ValueError(f"its version is {record['version']}, known is {VERSION}")
             return cls(
-                tuple(Input(**one) for one in record["inputs"]),
+                tuple(Input(**file) for file in record["inputs"]),
                 record["pipeline"]["name"],
                 record["pipeline"]["sha256"],
                 record["settings"],
@@ -70,61 +69,30 @@ class Manifest:
             raise ValueError(f"{path} is no manifest that can be read: {error!r}") from error
 
     def differences(self, now: Manifest) -> list[str]:
-        """What keeps a run from going on.
+        """List the differences that keep a run from being continued.
 
-        now (Manifest): What it would go on with.
-        RETURNS (list[str]): A line for each difference; versions are none.
+        now (Manifest): Manifest of the run that would continue it.
+        RETURNS (list[str]): One line per difference of inputs, pipeline or settings.
         """
-        found = list(_input_differences(self.inputs, now.inputs))
+        differences = list(_input_differences(self.inputs, now.inputs))
         if self.pipeline_sha256 != now.pipeline_sha256:
-            found.append(
+            differences.append(
                 f"pipeline: it was {self.pipeline} with sha256 {self.pipeline_sha256[:12]}…, now "
                 f"it is {now.pipeline} with {now.pipeline_sha256[:12]}…"
             )
         for name in sorted(self.settings.keys() | now.settings.keys()):
             before, after = self.settings.get(name), now.settings.get(name)
             if before != after:
-                found.append(f"{name}: it was {before!r}, now it is {after!r}")
-        return found
+                differences.append(f"{name}: it was {before!r}, now it is {after!r}")
+        return differences
 
     def other_versions(self, now: Manifest) -> list[str]:
-        """RETURNS (list[str]): A line for each version that differs."""
+        """RETURNS (list[str]): One line per version that differs."""
         return [
             f"{name} {self.versions.get(name)}, now {version}"
             for name, version in now.versions.items()
             if self.versions.get(name) != version
         ]
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name, wait until it is on the disk, and rename it.
-
-    path (Path): The file.
-    data (bytes): What is in it.
-    """
-    new = temporary(path)
-    try:
-        new.write_bytes(data)
-        put(new, path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
-
-
-def put(new: Path, path: Path) -> None:
-    """Give a file its name, once it is on the disk.
-
-    new (Path): Its temporary name.
-    path (Path): Its name.
-    """
-    flush(new)
-    os.replace(new, path)
-    flush(path.parent)
-
-
-def temporary(path: Path) -> Path:
-    """RETURNS (Path): The temporary name of a file."""
-    return path.with_name(f".{path.name}.tmp")
 
 
 def _input_differences(before: Sequence[Input], now: Sequence[Input]) -> list[str]:
@@ -140,5 +108,5 @@ def _input_differences(before: Sequence[Input], now: Sequence[Input]) -> list[st
 
 
 def _short(files: Sequence[Input]) -> list[str]:
-    names = [one.path for one in files[:3]]
+    names = [file.path for file in files[:3]]
     return [*names, "…"] if len(files) > 3 else names

@@ -1,32 +1,30 @@
-"""The folder that a run writes, whole at any moment.
+"""The output folder of a run, consistent at any time.
 
-    manifest.json   what it is made of: inputs, pipeline, settings
+    manifest.json   inputs, pipeline, settings, versions
     documents/      the shards, 000000.jsonl or 000000.spacy, …
-    errors.jsonl    what could not be annotated, a document a line
-    progress.jsonl  the shards that are done
+    errors.jsonl    the failed documents, one per line
+    progress.jsonl  the shards that are done, one per line
 
-A shard is written under a temporary name and renamed; then come its errors, then its line in
-progress.jsonl, each on the disk before the next. Whatever is there without that line is written
-again.
+A shard is written under a temporary name and renamed; then its errors are appended, then its line
+in progress.jsonl, each flushed to disk before the next. Shards and errors without that line are
+written again.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from abc import ABC, abstractmethod
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 from filelock import FileLock, Timeout
 
-from .annotator import Annotated, Failure
-from .items import SPACY
-from .journal import Journal, Shard, append, totals
-from .manifest import Manifest, put, temporary
-from .records import new_doc_bin
+from .annotator import AnnotatedBatch, Failure
+from .durable_files import append, temporary_path
+from .journal import Journal, Shard, totals
+from .manifest import Manifest
+from .shard_file import ShardFile, open_shard_file
 
 MANIFEST, JOURNAL, ERRORS, DOCUMENTS = (
     "manifest.json",
@@ -35,14 +33,19 @@ MANIFEST, JOURNAL, ERRORS, DOCUMENTS = (
     "documents",
 )
 LOCK = ".lock"
+TEMPORARY_MANIFEST = temporary_path(Path(MANIFEST)).name
 
 
 class Refused(ValueError):
-    """An output that can't be gone on with."""
+    """An output folder that can't be written or continued."""
 
 
 class Output:
-    """The output folder of a run. As a context manager it belongs to this process alone."""
+    """The output folder of a run. As a context manager it locks the folder for this process.
+
+    folder (Path): The folder.
+    format (str): Format of the shards, one of FORMATS.
+    """
 
     def __init__(self, folder: Path, format: str) -> None:
         self.folder = folder
@@ -51,13 +54,13 @@ class Output:
         self._format = format
         self._lock = FileLock(str(folder / LOCK))
         self._journal: Journal
-        self._open: _OpenShard | None = None
+        self._shard_file: ShardFile | None = None
 
     def __enter__(self) -> Output:
         if self.folder.exists() and not self.folder.is_dir():
             raise Refused(f"{self.folder} is a file: give a folder.")
         if self.folder.is_dir() and not (self.folder / MANIFEST).exists():
-            others = {path.name for path in self.folder.iterdir()} - {LOCK, _TMP_MANIFEST}
+            others = {path.name for path in self.folder.iterdir()} - {LOCK, TEMPORARY_MANIFEST}
             if others:
                 raise Refused(
                     f"{self.folder} holds other things already, {min(others)} among them: give "
@@ -83,25 +86,26 @@ class Output:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._open is not None:
-            self._open.drop()
+        if self._shard_file is not None:
+            self._shard_file.discard()
         self._lock.release()
 
     @property
     def shards(self) -> list[Shard]:
-        """RETURNS (list[Shard]): Those that are done."""
+        """RETURNS (list[Shard]): The shards that are done."""
         return self._journal.shards
 
     def manifest(self) -> Manifest | None:
-        """RETURNS (Manifest | None): What it was made of so far, None if it is new."""
+        """RETURNS (Manifest | None): The manifest of the earlier run; None in a new folder."""
         path = self.folder / MANIFEST
         return Manifest.read(path) if path.exists() else None
 
     def begin(self, manifest: Manifest) -> None:
-        """Begin, or go on; what a killed process left half done is removed.
+        """Begin or continue a run; remove the incomplete files of a killed process.
 
-        manifest (Manifest): What it will be made of.
-        RAISES (Refused): It was made of something else, or parts of it are gone.
+        manifest (Manifest): Manifest of this run.
+        RAISES (Refused): The folder has another manifest, or files of done shards are missing or
+            changed.
         """
         before = self.manifest()
         if before is None:
@@ -117,38 +121,39 @@ class Output:
         for path in self._documents.iterdir():
             if path.name not in done and re.fullmatch(r"\.?\d{6,}\.\w+(\.tmp)?", path.name):
                 path.unlink()
-        (self.folder / _TMP_MANIFEST).unlink(missing_ok=True)
+        (self.folder / TEMPORARY_MANIFEST).unlink(missing_ok=True)
         self.check()
         size = self.shards[-1].errors_bytes if self.shards else 0
         append(self.errors, size, b"")
 
-    def add(self, one: Annotated) -> None:
+    def add(self, batch: AnnotatedBatch) -> None:
         """Add a batch to the shard that is being written.
 
-        one (Annotated): What became of it.
+        batch (AnnotatedBatch): Records and failures of the batch.
         """
-        if self._open is None:
+        if self._shard_file is None:
             path = self._documents / f"{len(self.shards):06d}.{self._format}"
-            self._open = _DocShard(path) if self._format == SPACY else _JsonShard(path)
-        self._open.add(one)
+            self._shard_file = open_shard_file(path, self._format)
+        self._shard_file.add(batch)
 
     def close_shard(self, documents: int, paths: list[str]) -> Shard:
-        """Put the shard in place, with all that belongs to it.
+        """Complete the shard that is being written: its file, its errors, its line in the journal.
 
-        documents (int): Documents of the input that it stands for.
-        paths (list[str]): The inputs.
-        RETURNS (Shard): What is done.
-        RAISES (OSError): A disk that is full. The shard then isn't done.
+        documents (int): Number of input documents in it, annotated or failed.
+        paths (list[str]): Paths of the input files.
+        RETURNS (Shard): The shard.
+        RAISES (OSError): The disk is full. The shard is not done then.
+        RAISES (RuntimeError): The shard has another number of documents.
         """
-        shard = self._open
+        shard = self._shard_file
         assert shard is not None
         if shard.annotated + len(shard.failures) != documents:
             raise RuntimeError(
                 f"{documents} documents went into a shard, and {shard.annotated} annotated and "
                 f"{len(shard.failures)} failed ones came out of it."
             )
-        shard.put()
-        lines = b"".join(_error_line(one, paths[one.file]) for one in shard.failures)
+        shard.complete()
+        lines = b"".join(_error_line(failure, paths[failure.file]) for failure in shard.failures)
         size = self.shards[-1].errors_bytes if self.shards else 0
         if lines:
             append(self.errors, size, lines)
@@ -162,13 +167,13 @@ class Output:
             size + len(lines),
         )
         self._journal.add(done)
-        self._open = None
+        self._shard_file = None
         return done
 
     def check(self) -> None:
-        """Look whether all that is done is there.
+        """Verify the files of the done shards.
 
-        RAISES (Refused): A shard or errors that are missing or of another size.
+        RAISES (Refused): A shard or the list of errors is missing or has another size.
         """
         for shard in self.shards:
             path = self._documents / shard.file
@@ -187,11 +192,11 @@ class Output:
             )
 
     def finish(self, documents: int) -> None:
-        """Look whether every document of the input is annotated or listed, once.
+        """Verify that every input document is annotated or listed exactly once.
 
-        documents (int): Documents of the input.
-        RAISES (Refused): Parts of the output are gone.
-        RAISES (RuntimeError): The numbers don't add up.
+        documents (int): Number of input documents.
+        RAISES (Refused): A shard or the list of errors is missing or has another size.
+        RAISES (RuntimeError): The numbers of documents don't add up.
         """
         self.check()
         seen, annotated, failed = totals(self.shards)
@@ -204,60 +209,14 @@ class Output:
             )
 
 
-_TMP_MANIFEST = temporary(Path(MANIFEST)).name
-
-
-class _OpenShard(ABC):
-    """A shard that is being written, under a temporary name."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.annotated = 0
-        self.failures: list[Failure] = []
-        self._file: BinaryIO = temporary(path).open("wb")
-
-    def add(self, one: Annotated) -> None:
-        self.annotated += one.annotated
-        self.failures += one.failures
-        self._write(one.content)
-
-    def put(self) -> None:
-        self._file.close()
-        put(temporary(self.path), self.path)
-
-    def drop(self) -> None:
-        with suppress(OSError):  # a full disk has no room for what was buffered
-            self._file.close()
-        temporary(self.path).unlink(missing_ok=True)
-
-    @abstractmethod
-    def _write(self, content: bytes) -> None: ...
-
-
-class _JsonShard(_OpenShard):
-    def _write(self, content: bytes) -> None:
-        self._file.write(content)
-
-
-class _DocShard(_OpenShard):
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self._docs = new_doc_bin()
-
-    def _write(self, content: bytes) -> None:
-        self._docs.merge(new_doc_bin().from_bytes(content))
-
-    def put(self) -> None:
-        self._file.write(self._docs.to_bytes())
-        super().put()
-
-
-def _error_line(one: Failure, path: str) -> bytes:
+def _error_line(failure: Failure, path: str) -> bytes:
     record: dict[str, Any] = {
         "input": path,
-        "number": one.number,
-        "reason": one.reason,
-        "text": one.text,
-        "source": one.source,
+        "number": failure.number,
+        "reason": failure.reason,
+        "text": failure.text,
+        "source": failure.source,
     }
-    return json.dumps(record).encode("ascii") + b"\n"  # escapes: half a character can be written
+    return (
+        json.dumps(record).encode("ascii") + b"\n"
+    )  # ASCII escapes: lone surrogates can be written

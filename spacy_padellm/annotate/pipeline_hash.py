@@ -1,4 +1,4 @@
-"""What tells one pipeline from another."""
+"""Hash of a pipeline, to check that a run is continued with the same pipeline."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ CACHES = {"__pycache__"}
 
 
 def sha256_of_pipeline(name: str, code: Path | None = None) -> str:
-    """Hash a pipeline: its files, names and contents, and those of the code that it needs.
+    """Compute the sha256 of a pipeline's files, names and contents, and of its registered code.
 
-    The base of an adapter is not among them. The adapter names its sha256, and no other is loaded.
+    The files of an adapter's base are left out: the adapter holds the sha256 of its base, and only
+    this base is loaded.
 
     name (str): Package, folder, or "blank:" with a language.
     code (Path | None): Python file with registered functions.
     RETURNS (str): 64 hexadecimal digits.
-    RAISES (OSError): A pipeline that is not there.
+    RAISES (OSError): The pipeline does not exist.
     """
     digest = hashlib.sha256()
     folder = _folder(name)

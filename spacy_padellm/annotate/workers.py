@@ -1,7 +1,7 @@
-"""Batches through annotators, in this process or in several others, results in order.
+"""Annotate batches in this process or in several worker processes; results are in order.
 
-spaCy's own `nlp.pipe(n_process=…)` waits for ever where one of its processes is killed, and a
-document that fails there takes its batch along.
+spaCy's own `nlp.pipe(n_process=…)` waits forever if one of its processes is killed, and an error of
+a document there loses the whole batch.
 """
 
 from __future__ import annotations
@@ -16,46 +16,46 @@ from typing import TYPE_CHECKING, Any
 from .job import Job
 
 if TYPE_CHECKING:
-    from .annotator import Annotated
+    from .annotator import AnnotatedBatch
     from .items import Item
 
 JOIN_SECONDS = 5.0
-AHEAD = 2  # batches a process may be ahead of the one that is waited for
-Annotate = Callable[[Sequence["Item"]], "Annotated"]
+MAX_PENDING = 2  # maximum number of batches per process that are sent but not yet yielded
+Annotate = Callable[[Sequence["Item"]], "AnnotatedBatch"]
 
 
 class LostWorker(RuntimeError):
-    """A process that annotates is gone."""
+    """A worker process ended before its batch was annotated."""
 
 
 class WorkerError(RuntimeError):
-    """A process can't annotate, and says why."""
+    """A worker process can't annotate; the message is its error."""
 
 
-def annotate_here(job: Job, batches: Iterable[Sequence[Item]]) -> Iterator[Annotated]:
+def annotate_sequentially(job: Job, batches: Iterable[Sequence[Item]]) -> Iterator[AnnotatedBatch]:
     """Annotate in this process.
 
-    job (Job): How.
+    job (Job): Settings of the run.
     batches (Iterable[Sequence[Item]]): The batches.
-    YIELDS (Annotated): What became of each.
-    RAISES (ValueError, OSError, ImportError): A pipeline that can't be loaded.
-    RAISES (BrokenPipeline): A pipeline that fails on any text.
+    YIELDS (AnnotatedBatch): The result of each batch, in order.
+    RAISES (ValueError, OSError, ImportError): The pipeline can't be loaded.
+    RAISES (BrokenPipeline): The pipeline fails on any text.
     """
     from .annotator import Annotator
 
     yield from map(Annotator(job.load(), job), batches)
 
 
-def annotate_there(
+def annotate_in_parallel(
     job: Job, batches: Iterable[Sequence[Item]], n_process: int
-) -> Iterator[Annotated]:
-    """Annotate in other processes, each with a pipeline of its own. They end with this generator,
-    and with this process, however it ends.
+) -> Iterator[AnnotatedBatch]:
+    """Annotate in worker processes, each with its own pipeline. The processes end with this
+    generator, and with this process even if it is killed.
 
-    job (Job): How.
+    job (Job): Settings of the run.
     batches (Iterable[Sequence[Item]]): The batches.
     n_process (int): Number of processes.
-    YIELDS (Annotated): What became of each batch, in order.
+    YIELDS (AnnotatedBatch): The result of each batch, in order.
     RAISES (LostWorker): A process was killed.
     RAISES (WorkerError): A process can't load the pipeline, or its pipeline fails on any text.
     """
@@ -67,61 +67,70 @@ def annotate_there(
             worker.stop()
 
 
-def _in_order(workers: list[_Worker], batches: Iterator[Sequence[Item]]) -> Iterator[Annotated]:
-    done: dict[int, Annotated] = {}
-    sent = given = 0
+def _in_order(
+    workers: list[_Worker], batches: Iterator[Sequence[Item]]
+) -> Iterator[AnnotatedBatch]:
+    results: dict[int, AnnotatedBatch] = {}  # by number of the batch
+    n_sent = n_yielded = 0
     more = True
-    while more or given < sent:
+    while more or n_yielded < n_sent:
         for worker in workers:
-            if more and worker.number is None and sent < given + AHEAD * len(workers):
+            if more and worker.number is None and n_sent < n_yielded + MAX_PENDING * len(workers):
                 batch = next(batches, None)
                 more = batch is not None
                 if batch is not None:
-                    worker.send(sent, batch)
-                    sent += 1
-        for worker in _heard(workers):
+                    worker.send(n_sent, batch)
+                    n_sent += 1
+        for worker in _wait_for_results(workers):
             number, result = worker.receive()
-            done[number] = result
-        while given in done:
-            yield done.pop(given)
-            given += 1
+            results[number] = result
+        while n_yielded in results:
+            yield results.pop(n_yielded)
+            n_yielded += 1
 
 
-def _heard(workers: list[_Worker]) -> list[_Worker]:
-    """RETURNS (list[_Worker]): Busy ones that have said something or are gone; waits for one."""
+def _wait_for_results(workers: list[_Worker]) -> list[_Worker]:
+    """RETURNS (list[_Worker]): The busy workers that have sent a result or ended; waits until there
+    is at least one of them."""
     busy = [worker for worker in workers if worker.number is not None]
     if not busy:
         return []
-    heard = wait([one for worker in busy for one in (worker.here, worker.process.sentinel)])
-    return [one for one in busy if one.here in heard or one.process.sentinel in heard]
+    handles = [handle for worker in busy for handle in (worker.connection, worker.process.sentinel)]
+    ready = wait(handles)
+    return [
+        worker for worker in busy if worker.connection in ready or worker.process.sentinel in ready
+    ]
 
 
 class _Worker:
     """A process that annotates one batch at a time."""
 
     def __init__(self, job: Job, n_process: int) -> None:
-        # A fork would share torch's threads, which hang there, and a GPU, which can't be shared.
+        # A forked process would hang on torch's threads and could not use the parent's GPU context.
         context = multiprocessing.get_context("spawn")
-        self.here, there = context.Pipe()
+        self.connection, child_connection = context.Pipe()
         self.process = context.Process(
-            target=_work, args=(there, job, n_process), name="padellm annotate", daemon=True
+            target=_work,
+            args=(child_connection, job, n_process),
+            name="padellm annotate",
+            daemon=True,
         )
         self.process.start()
-        there.close()  # so that the end of the process is the end of the pipe
-        self.number: int | None = None  # of the batch it is busy with
+        child_connection.close()  # so that the pipe closes when the process ends
+        self.number: int | None = None  # number of the batch in progress
 
     def send(self, number: int, batch: Sequence[Item]) -> None:
         self.number = number
         try:
-            self.here.send(batch)
+            self.connection.send(batch)
         except OSError as error:  # a closed pipe
             raise self._lost() from error
 
-    def receive(self) -> tuple[int, Annotated]:
+    def receive(self) -> tuple[int, AnnotatedBatch]:
         number, self.number = self.number, None
         assert number is not None
         try:
-            result: Any = self.here.recv() if self.here.poll() else None
+            result: Any = self.connection.recv() if self.connection.poll() else None
         except (EOFError, OSError) as error:
             raise self._lost() from error
         if result is None:
@@ -131,7 +140,7 @@ class _Worker:
         return number, result
 
     def stop(self) -> None:
-        self.here.close()
+        self.connection.close()
         self.process.terminate()
         self.process.join(JOIN_SECONDS)
         if self.process.is_alive():
@@ -147,27 +156,27 @@ class _Worker:
         hint = ""
         if code == -9:
             hint = (
-                " The system does so where memory runs out: each process has a pipeline of its "
-                "own, so try fewer (--n-process)."
+                " The system does so when memory runs out: each process has its own pipeline, so "
+                "try fewer (--n-process)."
             )
-        return LostWorker(f"The process {self.process.pid}, one that annotates, {end}.{hint}")
+        return LostWorker(f"The worker process {self.process.pid} {end}.{hint}")
 
 
-def _work(there: Connection, job: Job, n_process: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole group
+def _work(connection: Connection, job: Job, n_process: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole process group
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         annotate = _annotator(job, n_process)
         while True:
             try:
-                batch = there.recv()
-            except EOFError:  # whoever gave the batches is gone
+                batch = connection.recv()
+            except EOFError:  # the parent process ended
                 return
-            there.send(annotate(batch))
+            connection.send(annotate(batch))
     except BrokenPipeError:
         return
     except Exception as error:
-        there.send(str(error) or type(error).__name__)
+        connection.send(str(error) or type(error).__name__)
 
 
 def _annotator(job: Job, n_process: int) -> Annotate:

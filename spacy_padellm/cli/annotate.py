@@ -70,7 +70,8 @@ def annotate_cli(
     Exit code 0: all documents are annotated. 3: finished, some documents failed. 1: not finished.
     """
     from ..annotate.job import Job
-    from ..annotate.run import Report, Stopped, annotate_files
+    from ..annotate.run import Report, annotate_files
+    from ..annotate.stop_signals import Stopped
 
     report = Report()
     try:
@@ -82,7 +83,7 @@ def annotate_cli(
             gpu_id=gpu_id,
             code=code,
         )
-        annotate_files(job, inputs, output, n_process=n_process, report=report, say=msg.warn)
+        annotate_files(job, inputs, output, n_process=n_process, report=report, on_warning=msg.warn)
     except Stopped as stop:
         msg.fail(f"Stopped by {stop}", _progress(report, output))
         raise typer.Exit(128 + stop.number) from stop

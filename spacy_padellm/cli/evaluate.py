@@ -93,7 +93,7 @@ def print_metrics(metrics: dict[str, Any]) -> None:
 
     metrics (dict[str, Any]): See `spacy_padellm.evaluation.evaluation`.
     """
-    from ..evaluation.evaluation import LIMITS
+    from ..evaluation.gold_limits import LIMITS
 
     counts, mentions = metrics["counts"], metrics["mentions"]
     spans = metrics["calibration"]["spans"]

@@ -1,4 +1,4 @@
-"""Calibration: how far probabilities are from the share of spans that are right."""
+"""Calibration of probabilities: reliability table, expected calibration error, Brier score."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from math import fsum, sqrt
 from typing import Any
 
 N_BINS = 10
-Z = 1.959964  # of a 95 % interval
+Z = 1.959964  # standard normal quantile of a 95 % interval
 
 
 @dataclass(frozen=True, slots=True)
 class Bin:
     """The spans whose probability lies in one interval.
 
-    low (float): Lower bound of the interval; it belongs to it.
-    high (float): Upper bound; it belongs to the last interval only.
+    low (float): Lower bound of the interval, inclusive.
+    high (float): Upper bound, exclusive; inclusive in the last interval.
     n (int): Number of spans.
-    probability (float | None): Their mean probability, in [0, 1]; None without spans.
-    accuracy (float | None): The share of them that is right, in [0, 1]; None without spans.
+    probability (float | None): Mean probability of the spans, in [0, 1]; None without spans.
+    accuracy (float | None): Share of right spans, in [0, 1]; None without spans.
     """
 
     low: float
@@ -31,16 +31,16 @@ class Bin:
 
     @property
     def gap(self) -> float:
-        """RETURNS (float): Distance of mean probability and accuracy; 0 without spans."""
+        """RETURNS (float): |accuracy - mean probability|, in [0, 1]; 0 without spans."""
         if self.probability is None or self.accuracy is None:
             return 0.0
         return abs(self.probability - self.accuracy)
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % score interval of the accuracy (Wilson 1927), as if spans were independent.
+        """95 % score interval of the accuracy (Wilson 1927), for independent spans.
 
-        RETURNS (tuple[float, float] | None): Its bounds, in [0, 1]; None without spans.
+        RETURNS (tuple[float, float] | None): Lower and upper bound, in [0, 1]; None without spans.
         """
         if self.accuracy is None:
             return None
@@ -48,7 +48,7 @@ class Bin:
         centre = (self.accuracy + weight / 2) / (1 + weight)
         variance = (self.accuracy * (1 - self.accuracy) + weight / 4) / self.n
         half = Z * sqrt(variance) / (1 + weight)
-        # at an accuracy of 0 or 1 a bound is the accuracy itself, but for rounding
+        # at an accuracy of 0 or 1 one bound equals the accuracy, up to rounding
         return min(max(centre - half, 0.0), self.accuracy), max(
             min(centre + half, 1.0), self.accuracy
         )
@@ -56,11 +56,11 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The calibration of probabilities, each with what came true.
+    """Reliability table and Brier score of spans.
 
     bins (tuple[Bin, ...]): The reliability table: intervals of equal width from 0 to 1.
-    brier (float | None): Mean squared distance of probability and outcome, in [0, 1] (Brier 1950);
-        None without spans.
+    brier (float | None): Mean squared difference of probability and outcome, in [0, 1]
+        (Brier 1950); None without spans.
     """
 
     bins: tuple[Bin, ...]
@@ -69,19 +69,19 @@ class Calibration:
     @property
     def n(self) -> int:
         """RETURNS (int): Number of spans."""
-        return sum(part.n for part in self.bins)
+        return sum(bin_.n for bin_ in self.bins)
 
     @property
     def expected_error(self) -> float | None:
-        """Expected calibration error (Guo et al. 2017, arXiv 1706.04599, eq. 3): the mean over the
-        bins of |accuracy - mean probability|, each weighted by its share of the spans. Of few spans
-        it is above 0 even where the probabilities are perfect.
+        """Expected calibration error (Guo et al. 2017, arXiv 1706.04599, eq. 3): the mean of
+        |accuracy - mean probability| over the bins, weighted by the share of spans in each bin. On
+        few spans it is above 0 even if the probabilities are perfect.
 
         RETURNS (float | None): In [0, 1]; None without spans.
         """
         if not self.n:
             return None
-        return fsum(part.n * part.gap for part in self.bins) / self.n
+        return fsum(bin_.n * bin_.gap for bin_ in self.bins) / self.n
 
     def to_dict(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): n, ece, brier and the reliability table, for JSON."""
@@ -91,14 +91,14 @@ class Calibration:
             "brier": self.brier,
             "bins": [
                 {
-                    "low": part.low,
-                    "high": part.high,
-                    "n": part.n,
-                    "probability": part.probability,
-                    "accuracy": part.accuracy,
-                    "interval": None if part.interval is None else list(part.interval),
+                    "low": bin_.low,
+                    "high": bin_.high,
+                    "n": bin_.n,
+                    "probability": bin_.probability,
+                    "accuracy": bin_.accuracy,
+                    "interval": None if bin_.interval is None else list(bin_.interval),
                 }
-                for part in self.bins
+                for bin_ in self.bins
             ],
         }
 
@@ -106,14 +106,14 @@ class Calibration:
 def calibration(
     probabilities: Sequence[float], right: Sequence[bool], *, n_bins: int = N_BINS
 ) -> Calibration:
-    """Sort probabilities into bins of equal width and compare each bin with what came true.
+    """Sort probabilities into bins of equal width and compare each bin with its outcomes.
 
-    probabilities (Sequence[float]): Probability of each span, in [0, 1].
-    right (Sequence[bool]): Whether the span is right, in the same order.
-    n_bins (int): Number of intervals of equal width. A probability on a bound between two belongs
-        to the upper one.
-    RETURNS (Calibration): The reliability table and what follows from it.
-    RAISES (ValueError): Lengths that differ, a number that is no probability, or no bins.
+    probabilities (Sequence[float]): Probability of each span, in [0, 1] [spans].
+    right (Sequence[bool]): Whether each span is right [spans].
+    n_bins (int): Number of intervals of equal width. A probability on a bound between two intervals
+        belongs to the upper interval.
+    RETURNS (Calibration): The reliability table and the Brier score.
+    RAISES (ValueError): The lengths differ, a number is not in [0, 1], or n_bins is below 1.
     """
     if n_bins < 1:
         raise ValueError(f"Calibration needs 1 bin or more, not {n_bins}.")
@@ -136,6 +136,6 @@ def calibration(
 def _bin(low: float, high: float, pairs: Sequence[tuple[float, bool]]) -> Bin:
     if not pairs:
         return Bin(low, high, 0, None, None)
-    # fsum: the same sum in whatever order the spans come
+    # fsum: the sum does not depend on the order of the spans
     mean = min(max(fsum(p for p, _ in pairs) / len(pairs), 0.0), 1.0)
     return Bin(low, high, len(pairs), mean, sum(outcome for _, outcome in pairs) / len(pairs))

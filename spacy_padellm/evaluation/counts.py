@@ -1,4 +1,4 @@
-"""Counts: how often the model says the right number of mentions, and which way it errs."""
+"""Scores of the predicted counts: accuracy, too few and too many mentions, confusion matrix."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ CAP = 5
 
 @dataclass(frozen=True, slots=True)
 class CountAnswer:
-    """The answer to one count prompt beside the gold one.
+    """Gold and predicted number of mentions of one count prompt.
 
-    label (str): The label that was asked for.
-    gold (int): Mentions of it in the gold document.
-    said (int): Mentions of it as the model said.
+    label (str): Label of the prompt.
+    gold (int): Number of mentions in the gold document.
+    predicted (int): Number of mentions that the model predicted.
     """
 
     label: str
     gold: int
-    said: int
+    predicted: int
 
 
 def count_scores(answers: Iterable[CountAnswer], *, cap: int = CAP) -> dict[str, Any]:
-    """Score the counts, over all labels and for each.
+    """Score the counts over all labels and for each label.
 
-    answers (Iterable[CountAnswer]): One a count prompt, that is a document and a label.
+    answers (Iterable[CountAnswer]): One per count prompt, that is per document and label.
     cap (int): The last row and column of the confusion matrix hold this number and all above.
-    RETURNS (dict[str, Any]): What `_summary` gives, with "confusion", see `confusion`, and
-        "per_label", a summary for each label, sorted.
-    RAISES (ValueError): A cap below 1.
+    RETURNS (dict[str, Any]): The keys of `_summary` over all labels; "confusion", see `confusion`;
+        "per_label", a summary for each label, sorted by label.
+    RAISES (ValueError): The cap is below 1.
     """
     answers = list(answers)
     labels = sorted({answer.label for answer in answers})
@@ -45,41 +45,42 @@ def count_scores(answers: Iterable[CountAnswer], *, cap: int = CAP) -> dict[str,
 
 
 def confusion(answers: Iterable[CountAnswer], *, cap: int = CAP) -> list[list[int]]:
-    """Count the prompts by gold and said number.
+    """Count the prompts by gold and predicted number.
 
-    answers (Iterable[CountAnswer]): One a count prompt.
+    answers (Iterable[CountAnswer]): One per count prompt.
     cap (int): The last row and column hold this number and all above.
-    RETURNS (list[list[int]]): Numbers of prompts; rows are the gold number from 0 to cap, columns
-        the said one.
-    RAISES (ValueError): A cap below 1.
+    RETURNS (list[list[int]]): Numbers of prompts [cap + 1, cap + 1]; rows are the gold numbers from
+        0 to cap, columns the predicted numbers.
+    RAISES (ValueError): The cap is below 1.
     """
     if cap < 1:
         raise ValueError(f"The cap of a count confusion must be 1 or more, not {cap}.")
     matrix = [[0] * (cap + 1) for _ in range(cap + 1)]
     for answer in answers:
-        matrix[min(answer.gold, cap)][min(answer.said, cap)] += 1
+        matrix[min(answer.gold, cap)][min(answer.predicted, cap)] += 1
     return matrix
 
 
 def _summary(answers: Sequence[CountAnswer]) -> dict[str, Any]:
-    """Score counts together.
+    """Score a set of count prompts.
 
-    answers (Sequence[CountAnswer]): One a count prompt.
-    RETURNS (dict[str, Any]): `n_prompts`; `accuracy`, the share of prompts whose said count equals
-        the gold one; `accuracy_present`, the same where the gold count is above 0; `mean_under`
-        and `mean_over`, mentions too few and too many in the mean over all prompts; `share_under`
-        and `share_over`, of prompts with too few and too many; `lost`, the share of gold mentions
-        that the counts leave no room for. None where there was nothing to count.
+    answers (Sequence[CountAnswer]): One per count prompt.
+    RETURNS (dict[str, Any]): `n_prompts`; `accuracy`, the share of prompts whose predicted count
+        equals the gold count; `accuracy_present`, the same over prompts with a gold count above 0;
+        `mean_under` and `mean_over`, missing and surplus mentions in the mean over all prompts;
+        `share_under` and `share_over`, the shares of prompts with too small and too large a count;
+        `lost`, the share of gold mentions that exceed the predicted counts. None if there are no
+        prompts, or no gold mentions.
     """
     present = [answer for answer in answers if answer.gold]
-    under = [max(answer.gold - answer.said, 0) for answer in answers]
-    over = [max(answer.said - answer.gold, 0) for answer in answers]
+    under = [max(answer.gold - answer.predicted, 0) for answer in answers]
+    over = [max(answer.predicted - answer.gold, 0) for answer in answers]
     n = len(answers)
     return {
         "n_prompts": n,
-        "accuracy": _ratio(sum(answer.gold == answer.said for answer in answers), n),
+        "accuracy": _ratio(sum(answer.gold == answer.predicted for answer in answers), n),
         "accuracy_present": _ratio(
-            sum(answer.gold == answer.said for answer in present), len(present)
+            sum(answer.gold == answer.predicted for answer in present), len(present)
         ),
         "mean_under": _ratio(sum(under), n),
         "mean_over": _ratio(sum(over), n),

@@ -1,36 +1,38 @@
 """Evaluation of a pipeline on gold documents, in one run of the model.
 
-The metrics are a dict that JSON can hold. A share, a score or a mean is None (null) where there was
-nothing to count; shares and scores are in [0, 1].
+The metrics are a dict that JSON can hold. A share, a score or a mean is None (null) if it has no
+cases; shares and scores are in [0, 1].
 
     padellm_p, padellm_r, padellm_f, padellm_per_type
-                        by label and string, the paper's; see `scoring.ner_score`
+                        by label and string, as in the paper (arXiv 2402.04838); see
+                        `scorer.ner_score`
     ents_p, ents_r, ents_f, ents_per_type
-                        by position, spaCy's; see `scoring.ner_score`
-    counts              of count prompts, one a label and document, or window of one that is read
-                        in windows (`Outcome.counts`): n_prompts, accuracy, accuracy_present,
-                        mean_under, mean_over, share_under, share_over, lost; confusion (cap,
-                        gold_by_said); per_label; see `counting.count_scores`
-    mentions            said: mentions that the decoder said; unaligned: for each reason why one has
-                        no place in the text, n and its share of those said (not_in_text,
-                        too_often, did_not_end, blank, inside_token); superseded: those of windows
-                        that another window says too, or sees whole; malformed: faults in the
-                        form of answers; unended: documents whose answer a bound cut off (both of
-                        autoregressive decoders)
-    calibration         spans: all that the component scored; ents: those that became entities; each
-                        n, ece, brier, bins (low, high, n, probability, accuracy); see
-                        `calibration.calibration`
-    speed               seconds of the pipeline, loading left out, the first batch's warming up
-                        not; documents_per_second, words_per_second
-    data                documents, words; windows: texts that the model read, one a document or
-                        more; mentions: gold entities of each label; labels_not_asked:
-                        labels of gold entities that the component does not know; limits: what
-                        the gold leaves open (not_annotated, incomplete, some_labels, blank,
-                        overlapping), see `gold_limits`
+                        by label and position, as in spaCy; see `scorer.ner_score`
+    counts              over count prompts, one per label and document or window
+                        (`Outcome.counts`): n_prompts, accuracy, accuracy_present, mean_under,
+                        mean_over, share_under, share_over, lost; confusion (cap, gold_by_said);
+                        per_label; see `counts.count_scores`
+    mentions            said: number of generated mentions; unaligned: for each reason why a mention
+                        has no span in the text (not_in_text, too_often, did_not_end, blank,
+                        inside_token), n and its share of the generated mentions; superseded: spans
+                        of windows that a span of another window replaces; malformed: format
+                        errors in answers; unended: documents whose answer reached the length
+                        limit (both of autoregressive decoders); see
+                        `mention_scores.mention_scores`
+    calibration         spans: all spans that the component scored; ents: those that became
+                        entities; each n, ece, brier, bins (low, high, n, probability, accuracy,
+                        interval); see `calibration.calibration`
+    speed               seconds: run time of the pipeline, with the warm-up of the first batch,
+                        without loading; documents_per_second, words_per_second
+    data                documents, words; windows: texts that the model read, one or more per
+                        document; mentions: gold entities of each label; labels_not_asked: labels
+                        of gold entities that the component does not have; limits: documents whose
+                        gold annotation is missing or unusable (not_annotated, incomplete,
+                        some_labels, blank, overlapping), see `gold_limits.gold_limits`
     model               pipeline, component, decoder, threshold, labels; base, sha256,
                         adapter_sha256, whole, whole_sha256, device; see
                         `provenance.model_identity`
-    versions            Python's and the packages'; see `provenance.versions`
+    versions            of Python and of packages; see `provenance.versions`
 """
 
 from __future__ import annotations
@@ -46,52 +48,26 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import minibatch
 
-from ..documents.alignment import (
-    BLANK,
-    DID_NOT_END,
-    INSIDE_TOKEN,
-    NOT_IN_TEXT,
-    TOO_OFTEN,
-    Alignment,
-)
+from ..documents.alignment import Alignment
 from ..documents.prediction import Prediction
 from ..pipeline.scorer import ner_score
-from ..training.annotated_labels import answers_for
 from .calibration import calibration
 from .counts import count_scores
-from .outcome import Outcome, span_key
+from .gold_limits import gold_limits
+from .mention_scores import mention_scores
+from .outcome import Outcome
 from .provenance import model_identity, versions
 
 if TYPE_CHECKING:
     from ..pipeline.component import PadellmNER
-
-REASONS = {
-    "not_in_text": NOT_IN_TEXT,
-    "too_often": TOO_OFTEN,
-    "did_not_end": DID_NOT_END,
-    "blank": BLANK,
-    "inside_token": INSIDE_TOKEN,
-}
-
-LIMITS = {
-    "not_annotated": "Documents without entity annotation, in which nothing is judged",
-    "incomplete": "Documents of which some tokens lack entity annotation: their counts are left "
-    "out, and so are predictions on those tokens",
-    "some_labels": "Documents that are annotated for some of the labels only: padellm scores, "
-    "counts and calibration leave the other labels out, but ents scores count predictions of them "
-    "as wrong, as spaCy does",
-    "blank": "Blank documents, of which the model is not asked",
-    "overlapping": "Gold spans that are in doc.spans but not in doc.ents, which holds no overlaps: "
-    "they are not looked for, and predictions of them count as wrong",
-}
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """A pipeline's results on gold documents.
 
-    metrics (dict[str, Any]): See the module's documentation.
-    outcomes (list[Outcome]): One a document, in the order given.
+    metrics (dict[str, Any]): See the docstring of this module.
+    outcomes (list[Outcome]): One per document, in input order.
     """
 
     metrics: dict[str, Any]
@@ -106,19 +82,18 @@ def evaluate(
     batch_size: int | None = None,
     progress: Callable[[int], object] = lambda n: None,
 ) -> Evaluation:
-    """Run a pipeline over gold documents and score what it finds.
+    """Run a pipeline over gold documents and score its entities.
 
     nlp (Language): The pipeline.
     component (PadellmNER): The component in it to evaluate, one of its padellm_ner components.
-    examples (Iterable[Example]): Their references hold the gold entities. The predicted documents
-        are annotated.
-    batch_size (int | None): Documents that go through the pipeline together; None takes the
-        pipeline's own.
-    progress (Callable[[int], object]): Called with the number of documents after each batch.
+    examples (Iterable[Example]): The references hold the gold entities; the pipeline annotates the
+        predicted documents in place.
+    batch_size (int | None): Documents per batch; None uses `nlp.batch_size`.
+    progress (Callable[[int], object]): Called after each batch with its number of documents.
     RETURNS (Evaluation): Metrics and outcomes.
-    RAISES (ValueError): A document that the component can't read.
+    RAISES (ValueError): The component has no labels, or the model has no room for a window.
     """
-    identity = model_identity(component)  # loads the weights, outside of what is timed
+    identity = model_identity(component)  # loads the weights before the timer starts
     outcomes: list[Outcome] = []
     seconds = 0.0
     for batch in minibatch(examples, size=batch_size or nlp.batch_size):
@@ -134,8 +109,8 @@ def evaluate(
         ),
         "mentions": mention_scores(outcomes),
         "calibration": {
-            "spans": _calibration(pair for one in outcomes for pair in one.scored_spans()),
-            "ents": _calibration(pair for one in outcomes for pair in one.scored_ents()),
+            "spans": _calibration(pair for outcome in outcomes for pair in outcome.scored_spans()),
+            "ents": _calibration(pair for outcome in outcomes for pair in outcome.scored_ents()),
         },
         "speed": {
             "seconds": seconds,
@@ -164,63 +139,25 @@ def evaluate(
     return Evaluation(metrics, outcomes)
 
 
-def mention_scores(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Count the mentions that the decoder said and those without a place in the text.
-
-    outcomes (Sequence[Outcome]): One a document.
-    RETURNS (dict[str, Any]): `said`, their number; `unaligned`: for each of `REASONS` "n" and
-        "share" of those said; `superseded`, see `Alignment`; `malformed` and `unended`, see
-        `Prediction`; summed up.
-    """
-    said = sum(len(outcome.prediction.mentions) for outcome in outcomes)
-    reasons = Counter(reason for outcome in outcomes for _, reason in outcome.alignment.unaligned)
-    return {
-        "said": said,
-        "unaligned": {
-            key: {"n": reasons[reason], "share": reasons[reason] / said if said else None}
-            for key, reason in REASONS.items()
-        },
-        "superseded": sum(len(outcome.alignment.superseded) for outcome in outcomes),
-        "malformed": sum(outcome.prediction.malformed for outcome in outcomes),
-        "unended": sum(not outcome.prediction.ended for outcome in outcomes),
-    }
-
-
-def gold_limits(docs: Iterable[Doc], labels: Sequence[str]) -> dict[str, int]:
-    """Count what gold documents leave open.
-
-    docs (Iterable[Doc]): Gold documents.
-    labels (Sequence[str]): The component's labels.
-    RETURNS (dict[str, int]): For each of `LIMITS`, the number of documents, or of gold spans.
-    """
-    limits = dict.fromkeys(LIMITS, 0)
-    for doc in docs:
-        annotated = doc.has_annotation("ENT_IOB")
-        complete = doc.has_annotation("ENT_IOB", require_complete=True)
-        limits["not_annotated"] += not annotated
-        limits["incomplete"] += annotated and not complete
-        limits["some_labels"] += not all(answers_for(doc, label) for label in labels)
-        limits["blank"] += not doc.text.strip()
-        spans = {span_key(span) for group in doc.spans.values() for span in group}
-        overlapping = spans - {span_key(ent) for ent in doc.ents}
-        limits["overlapping"] += sum(label in labels for *_, label in overlapping)
-    return limits
-
-
 def _run(nlp: Language, component: PadellmNER, examples: Sequence[Example]) -> list[Outcome]:
-    """Run the pipeline as `nlp.pipe` does, but keep what the component's decoder said."""
+    """Run the pipeline as `nlp.pipe` does, and keep the component's predictions and alignments."""
     docs = [example.predicted for example in examples]
-    said: list[Prediction] = []
-    found: list[Alignment] = []
+    predictions: list[Prediction] = []
+    alignments: list[Alignment] = []
     for _, pipe in nlp.pipeline:
         if pipe is component:
-            said = component.decode(docs)
-            found = [component.align(doc, one) for doc, one in zip(docs, said, strict=True)]
-            component.set_annotations(docs, [one.spans for one in found])
+            predictions = component.decode(docs)
+            alignments = [
+                component.align(doc, prediction)
+                for doc, prediction in zip(docs, predictions, strict=True)
+            ]
+            component.set_annotations(docs, [alignment.spans for alignment in alignments])
         else:
             docs = _apply(pipe, docs)
     outcomes = []
-    for example, doc, prediction, alignment in zip(examples, docs, said, found, strict=True):
+    for example, doc, prediction, alignment in zip(
+        examples, docs, predictions, alignments, strict=True
+    ):
         example.predicted = doc
         outcomes.append(Outcome(example, prediction, alignment))
     return outcomes

@@ -1,4 +1,4 @@
-"""What a pipeline made of one gold document: said, scored, right and wrong."""
+"""Outcome of a pipeline on one gold document: counts, scored spans, missed and wrong entities."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from .counts import CountAnswer
 class Outcome:
     """One document after the whole pipeline.
 
-    example (Example): The gold document, and the predicted one with its entities.
-    prediction (Prediction): What the decoder said.
-    alignment (Alignment): The spans that it gave, and the mentions without a place.
+    example (Example): The gold document, and the predicted document with its entities.
+    prediction (Prediction): Counts and mentions that the decoder generated.
+    alignment (Alignment): The spans of the mentions, and the mentions that have no span.
     """
 
     example: Example
@@ -34,21 +34,21 @@ class Outcome:
 
     @cached_property
     def gold(self) -> list[Span]:
-        """RETURNS (list[Span]): The entities of the gold document that it answers for."""
+        """RETURNS (list[Span]): Gold entities of the labels that the document is annotated for."""
         reference = self.example.reference
         return [ent for ent in reference.ents if answers_for(reference, ent.label_)]
 
     @cached_property
     def missed(self) -> list[Span]:
         """RETURNS (list[Span]): Gold entities that are not among the predicted ones."""
-        places = (in_reference(self.example, ent) for ent in self.example.predicted.ents)
-        found = {span_key(place) for place in places if place is not None}
-        return [ent for ent in self.gold if span_key(ent) not in found]
+        aligned = (in_reference(self.example, ent) for ent in self.example.predicted.ents)
+        predicted_keys = {span_key(span) for span in aligned if span is not None}
+        return [ent for ent in self.gold if span_key(ent) not in predicted_keys]
 
     @cached_property
     def wrong(self) -> list[Span]:
-        """RETURNS (list[Span]): Predicted entities that are not among the gold ones; those that
-        the gold document can't judge are left out."""
+        """RETURNS (list[Span]): Predicted entities that are not among the gold entities, without
+        those that the gold document can't judge (`is_right`)."""
         return [ent for ent in self.example.predicted.ents if self.is_right(ent) is False]
 
     @property
@@ -57,23 +57,24 @@ class Outcome:
         return len(self.missed) + len(self.wrong)
 
     def is_right(self, span: Span) -> bool | None:
-        """Whether a span of the predicted document is an entity of the gold one.
+        """Whether a span of the predicted document is an entity of the gold document.
 
         span (Span): The span.
-        RETURNS (bool | None): None where the gold document can't tell (`in_reference`).
+        RETURNS (bool | None): None if the gold document has no annotation of the span's label or
+            tokens (`in_reference`).
         """
-        place = in_reference(self.example, span)
-        return None if place is None else span_key(place) in self._gold_keys
+        aligned = in_reference(self.example, span)
+        return None if aligned is None else span_key(aligned) in self._gold_keys
 
     def counts(self, labels: Sequence[str]) -> list[CountAnswer]:
-        """Said counts beside gold ones, a count prompt each: of a document that was read in windows
-        those of each window, with the gold mentions that it holds whole.
+        """Gold and predicted count of each count prompt. A document that was read in windows has
+        the prompts of each window, with the gold mentions that lie wholly in the window.
 
         labels (Sequence[str]): The component's labels.
-        RETURNS (list[CountAnswer]): One a window and label that the gold document answers for and
-            the decoder counted. None for a blank text, which no model is asked about, for a
-            document with tokens whose annotation is missing, and for one read in windows whose
-            text is not the gold one's.
+        RETURNS (list[CountAnswer]): One per window and label that the gold document is annotated
+            for and the decoder counted. Empty for a blank text, for which the model is not run, for
+            a document of which some tokens have no annotation, and for a document read in windows
+            if its predicted text differs from the gold text.
         """
         reference = self.example.reference
         if not is_usable(reference, labels):
@@ -84,28 +85,28 @@ class Outcome:
         if self.example.predicted.text != reference.text:
             return []
         golds = window_golds(gold, tuple(window for window, _ in self.prediction.parts))
-        said = [part for _, part in self.prediction.parts]
         return [
             answer
-            for one, part in zip(golds, said, strict=True)
-            for answer in _count_answers(one, part)
+            for window_gold, (_, prediction) in zip(golds, self.prediction.parts, strict=True)
+            for answer in _count_answers(window_gold, prediction)
         ]
 
     def scored_spans(self) -> Iterator[tuple[float, bool]]:
         """YIELDS (tuple[float, bool]): Probability of each span that the component scored, and
-        whether it is right; those that the gold document can't judge are left out."""
-        for one in self.alignment.spans:
-            span = Span(self.example.predicted, one.start, one.end, label=one.label)
+        whether it is right; without spans that the gold document can't judge (`is_right`)."""
+        for scored in self.alignment.spans:
+            span = Span(self.example.predicted, scored.start, scored.end, label=scored.label)
             right = self.is_right(span)
             if right is not None:
-                yield one.score, right
+                yield scored.score, right
 
     def scored_ents(self) -> Iterator[tuple[float, bool]]:
-        """YIELDS (tuple[float, bool]): The same of the spans that became entities."""
+        """YIELDS (tuple[float, bool]): As `scored_spans`, of the spans that became entities. An
+        entity with several scored spans has the highest of their probabilities."""
         scores: dict[tuple[int, int, str], float] = {}
-        for one in self.alignment.spans:
-            key = (one.start, one.end, one.label)
-            scores[key] = max(one.score, scores.get(key, 0.0))
+        for scored in self.alignment.spans:
+            key = (scored.start, scored.end, scored.label)
+            scores[key] = max(scored.score, scores.get(key, 0.0))
         for ent in self.example.predicted.ents:
             right = self.is_right(ent)
             if right is not None and span_key(ent) in scores:
@@ -117,10 +118,10 @@ class Outcome:
 
 
 def _count_answers(gold: Gold, prediction: Prediction) -> Iterator[CountAnswer]:
-    said = {count.label: count.number for count in prediction.counts}
+    predicted = {count.label: count.number for count in prediction.counts}
     for label, mentions in gold.mentions.items():
-        if label in said:
-            yield CountAnswer(label, len(mentions), said[label])
+        if label in predicted:
+            yield CountAnswer(label, len(mentions), predicted[label])
 
 
 def span_key(span: Span) -> tuple[int, int, str]:

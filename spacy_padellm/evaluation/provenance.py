@@ -1,4 +1,4 @@
-"""Where figures come from: the model's identity and the versions of what ran it."""
+"""Provenance of results: identity of the model's weights, versions of Python and packages."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str | None]:
-    """RETURNS (dict[str, str | None]): Version of Python and of each package; None where it is not
-    installed."""
+    """RETURNS (dict[str, str | None]): Version of Python and of each package of `PACKAGES`; None
+    for a package that is not installed."""
     return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
 
 
 def model_identity(component: PadellmNER) -> dict[str, Any]:
-    """Tell which weights a component runs; loads them on first need.
+    """Identify the weights of a component. Loads them if they are not loaded yet.
 
     component (PadellmNER): The component.
-    RETURNS (dict[str, Any]): `base`, its name; `sha256` of the base; `adapter_sha256`, of the
-        adapter's weights, None without an adapter; `whole`, whether the pipeline has all weights
-        of its own, and `whole_sha256`, of these, None where they were never saved; `device`,
-        torch's name of it.
-    RAISES (ValueError, OSError): A base or an adapter that can't be had.
+    RETURNS (dict[str, Any]): `base`, name of the base; `sha256` of the base; `adapter_sha256`, of
+        the adapter's weights, None without an adapter; `whole`, whether the pipeline holds all
+        weights itself, and `whole_sha256` of those weights, None if they were never saved;
+        `device`, its name in torch.
+    RAISES (ValueError, OSError): The base or the adapter can't be loaded.
     """
     device = component.shim.load().device
     try:
         saved = component.shim.saved()
-    except ValueError:  # all weights were trained since they were loaded: no file holds them
+    except ValueError:  # all weights were trained after loading: no file holds them
         saved = SavedModel({"name": component.shim.settings.name, "whole": True})
     adapter = [data for name, data in sorted(saved.files.items()) if name.endswith(".safetensors")]
     return {

@@ -1,4 +1,4 @@
-"""The two knobs of a trained pipeline, tried on gold documents: `count_slack` and `threshold`."""
+"""Grid search over `count_slack` and `threshold` of a trained pipeline, on gold documents."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ MEASURES = ("padellm_f", "ents_f", "padellm_p", "padellm_r", "ents_p", "ents_r")
 
 @dataclass(frozen=True)
 class Trial:
-    """What a setting of both knobs comes to.
+    """Scores of one pair of settings.
 
-    count_slack (float | None): The decoder's setting.
-    threshold (float): The component's setting.
-    scores (dict[str, float]): MEASURES, in [0, 1]; 0 where there was nothing to count.
+    count_slack (float | None): Setting of the decoder.
+    threshold (float): Setting of the component.
+    scores (dict[str, float]): Score of each of `MEASURES`, in [0, 1]; 0 if it has no cases.
     """
 
     count_slack: float | None
@@ -44,25 +44,26 @@ def tune(
     batch_size: int | None = None,
     progress: Callable[[int], Any] = lambda n: None,
 ) -> list[Trial]:
-    """Score all pairs of settings. The model decodes once for each slack; the thresholds choose
-    among what it found.
+    """Score all pairs of settings. The model decodes once per slack; each threshold then filters
+    the decoded spans.
 
-    nlp (Language): The pipeline; components before `ner` are run first.
-    ner (PadellmNER): The component; left as it was.
+    nlp (Language): The pipeline; the components before `ner` are run first.
+    ner (PadellmNER): The component; its settings are restored at the end.
     examples (Sequence[Example]): Gold documents.
-    slacks (Sequence[float | None]): Of `decoder.count_slack`.
-    thresholds (Sequence[float]): Of `threshold`.
-    batch_size (int | None): Documents a batch; None takes the pipeline's own.
-    progress (Callable[[int], Any]): Called with how many documents were decoded.
-    RETURNS (list[Trial]): For each slack each threshold, in order.
-    RAISES (ValueError): A slack out of its range, a document longer than the model's window.
+    slacks (Sequence[float | None]): Values of `decoder.count_slack`.
+    thresholds (Sequence[float]): Values of `threshold`.
+    batch_size (int | None): Documents per batch; None uses `nlp.batch_size`.
+    progress (Callable[[int], Any]): Called after each batch with its number of documents.
+    RETURNS (list[Trial]): One per slack and threshold, by slack first, in the order given.
+    RAISES (ValueError): A slack is out of range, the component has no labels, or the model has no
+        room for a window.
     """
     decoders = [replace(ner.decoder, count_slack=slack) for slack in slacks]
     before = nlp.pipe_names[: nlp.pipe_names.index(ner.name)]
     docs = [example.predicted for example in examples]
     with nlp.select_pipes(enable=before):
         docs = list(nlp.pipe(docs, batch_size=batch_size))
-    as_it_was, trials = ner.decoder, []
+    original_decoder, trials = ner.decoder, []
     try:
         for slack, decoder in zip(slacks, decoders, strict=True):
             ner.decoder = decoder
@@ -74,17 +75,17 @@ def tune(
                 scores = _scores(ner, examples, docs, spans, threshold)
                 trials.append(Trial(slack, threshold, scores))
     finally:
-        ner.decoder = as_it_was
+        ner.decoder = original_decoder
     return trials
 
 
 def best(trials: Sequence[Trial], measure: str = "padellm_f") -> Trial:
-    """RETURNS (Trial): The one with the highest measure; of equal ones the first."""
+    """RETURNS (Trial): The first trial with the highest score of a measure."""
     return max(trials, key=lambda trial: trial.scores[measure])
 
 
 def apply(nlp: Language, ner: PadellmNER, trial: Trial) -> None:
-    """Give a component the settings of a trial, and its pipeline's config too.
+    """Write the settings of a trial into a component and into its pipeline's config.
 
     nlp (Language): The pipeline.
     ner (PadellmNER): Its component.
@@ -105,9 +106,9 @@ def _scores(
     threshold: float,
 ) -> dict[str, float]:
     predicted = []
-    for example, doc, found in zip(examples, docs, spans, strict=True):
+    for example, doc, doc_spans in zip(examples, docs, spans, strict=True):
         copy = doc.copy()
-        annotate(copy, found, ner.deduplicate, ner.cfg["spans_key"], threshold)
+        annotate(copy, doc_spans, ner.deduplicate, ner.cfg["spans_key"], threshold)
         predicted.append(Example(copy, example.reference))
     scores = ner_score(predicted)
     return {measure: scores[measure] or 0.0 for measure in MEASURES}

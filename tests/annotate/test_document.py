@@ -1,4 +1,4 @@
-"""What an item says."""
+"""Parsing of items, and records as JSON."""
 
 import json
 from datetime import date
@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from spacy_padellm.annotate.document import check_free, read_document, source_of, with_key
+from spacy_padellm.annotate.document import check_key_unused, read_document, source_of, with_key
 from spacy_padellm.annotate.items import Item
 from spacy_padellm.corpus.record import BadRecord
 
@@ -35,19 +35,23 @@ def test_no_text(content, reason):
 
 def test_a_line_keeps_every_character():
     line = '  {"n": 1.10, "big": 12345678901234567890.0, "text" : "\\u0041da", "x": "\\ud800" } '
-    one = read_document(item(line.encode()), "text")
-    assert one.text == "Ada"
-    assert one.rest == {"n": 1.1, "big": 12345678901234567890.0, "x": "\ud800"}
-    done = with_key(one.line, "entities", [{"label": "é"}])
+    document = read_document(item(line.encode()), "text")
+    assert document.text == "Ada"
+    assert document.rest == {"n": 1.1, "big": 12345678901234567890.0, "x": "\ud800"}
+    done = with_key(document.line, "entities", [{"label": "é"}])
     assert done == line.strip()[:-1].rstrip() + ', "entities": [{"label": "é"}]}'
     assert json.loads(done)["entities"] == [{"label": "é"}]
 
 
 def test_plain_text_and_another_key():
-    one = read_document(item("Zoë\t".encode(), "txt"), "content")
-    assert (one.text, json.loads(one.line), one.rest) == ("Zoë\t", {"content": "Zoë\t"}, {})
-    one = read_document(item(b'{"text": 1, "content": "a"}'), "content")
-    assert (one.text, one.rest) == ("a", {"text": 1})
+    document = read_document(item("Zoë\t".encode(), "txt"), "content")
+    assert (document.text, json.loads(document.line), document.rest) == (
+        "Zoë\t",
+        {"content": "Zoë\t"},
+        {},
+    )
+    document = read_document(item(b'{"text": 1, "content": "a"}'), "content")
+    assert (document.text, document.rest) == ("a", {"text": 1})
 
 
 def test_rows_of_a_table():
@@ -58,25 +62,25 @@ def test_rows_of_a_table():
         "nan": float("nan"),
         "deep": [{"n": None, "t": (1, True)}],
     }
-    one = read_document(item(row, "parquet"), "text")
+    document = read_document(item(row, "parquet"), "text")
     rest = {
         "day": "2020-02-29",
         "price": "1.10",
         "nan": None,
         "deep": [{"n": None, "t": [1, True]}],
     }
-    assert one.rest == rest
-    assert json.loads(one.line) == {**rest, "text": "a"}
-    assert list(json.loads(one.line)) == list(row)
+    assert document.rest == rest
+    assert json.loads(document.line) == {**rest, "text": "a"}
+    assert list(json.loads(document.line)) == list(row)
     with pytest.raises(BadRecord, match="JSON has no value for b'x'"):
         read_document(item({"text": "a", "raw": b"x"}, "parquet"), "text")
 
 
-def test_a_key_that_is_taken():
-    one = read_document(item(b'{"text": "a", "entities": []}'), "text")
-    check_free(one, "found")
+def test_used_key():
+    document = read_document(item(b'{"text": "a", "entities": []}'), "text")
+    check_key_unused(document, "found")
     with pytest.raises(BadRecord, match="--entities-key"):
-        check_free(one, "entities")
+        check_key_unused(document, "entities")
 
 
 def test_source():

@@ -1,4 +1,4 @@
-"""Documents out of files."""
+"""Unparsed documents of each kind of file."""
 
 import gzip
 import zlib
@@ -41,7 +41,7 @@ def test_kinds(tmp_path, name, kind):
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_lines(tmp_path, suffix):
-    """Blank lines are documents of plain text, and none of JSON lines."""
+    """Blank lines are documents of plain text, and are skipped in JSONL."""
     data = b"\xef\xbb\xbfone\r\n\ntwo\x0b\xe2\x80\xa8more\n \n\xff"
     for kind in ("txt", "jsonl"):
         path = tmp_path / f"a.{kind}{suffix}"
@@ -52,7 +52,7 @@ def test_lines(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.txt.gz"])
-def test_nothing_in_it(tmp_path, name):
+def test_empty_file(tmp_path, name):
     (tmp_path / name).write_bytes(gzip.compress(b"") if name.endswith("gz") else b"")
     assert contents(tmp_path / name) == []
 

@@ -1,4 +1,4 @@
-"""What is left when the process is killed at any step, and gone on with."""
+"""Runs that are killed at any step and continued."""
 
 import json
 import subprocess
@@ -20,8 +20,8 @@ def test_killed_at_each_step(ruler, tmp_path, format):
     source = write_jsonl(tmp_path / "source.jsonl", TEXTS)
     whole = tmp_path / "whole"
     annotate_files(Job(str(ruler), format=format, shard_size=6, batch_size=3), [source], whole)
-    wanted = contents(whole)
-    assert len(wanted) == 3 + 3
+    expected = contents(whole)
+    assert len(expected) == 3 + 3
     assert len(errors(whole)) == 3
     folder = tmp_path / "killed"
     folder.mkdir()
@@ -34,9 +34,9 @@ def test_killed_at_each_step(ruler, tmp_path, format):
     )
     assert run.returncode == 0, run.stderr
     deaths = json.loads(run.stdout)
-    # Of each shard: itself flushed and renamed, its folder, errors, journal; and the beginning.
+    # Per shard: its file flushed and renamed, its folder, errors, journal; and the steps before.
     assert deaths["anew"] > 3 * 5
     assert deaths["in one"] >= 3
     for number in range(1, deaths["anew"] + 2):
-        assert contents(folder / str(number)) == wanted, number
-    assert contents(folder / "one") == wanted
+        assert contents(folder / str(number)) == expected, number
+    assert contents(folder / "one") == expected

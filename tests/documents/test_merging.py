@@ -21,7 +21,7 @@ pytest_plugins = ["support.pipeline_fixtures"]
 def prediction_of(windows, lines, label="person"):
     """lines: for each window (string, probability) of mentions."""
     predictions = [
-        ScriptedDecoder.say([(label, string, p) for string, p in mentions], LABELS)
+        ScriptedDecoder.prediction([(label, string, p) for string, p in mentions], LABELS)
         for mentions in lines
     ]
     return Prediction.of_windows([Window(*one) for one in windows], predictions)

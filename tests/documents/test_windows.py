@@ -45,7 +45,7 @@ def test_count_answers_of_windows_that_overlap(tiny_base):
     outcome = evaluate(nlp, ner_of(nlp), [example(nlp, text, names_in(text))]).outcomes[0]
     gold = [answer.gold for answer in outcome.counts(LABELS) if answer.label == "person"]
     assert sum(gold) > 12
-    assert all(answer.gold == answer.said for answer in outcome.counts(LABELS))
+    assert all(answer.gold == answer.predicted for answer in outcome.counts(LABELS))
     assert len(outcome.alignment.spans) == 12
     assert len(outcome.alignment.spans) + len(outcome.alignment.superseded) == sum(gold)
 

@@ -50,7 +50,7 @@ def test_confusion_holds_every_prompt(answers, cap):
     assert [len(row) for row in matrix] == [cap + 1] * (cap + 1)
     assert sum(map(sum, matrix)) == len(answers)
     assert sum(matrix[cap]) == sum(answer.gold >= cap for answer in answers)
-    exact = sum(answer.gold == answer.said for answer in answers)
+    exact = sum(answer.gold == answer.predicted for answer in answers)
     assert (
         sum(matrix[i][i] for i in range(cap)) <= exact <= sum(matrix[i][i] for i in range(cap + 1))
     )
@@ -60,12 +60,12 @@ def test_confusion_holds_every_prompt(answers, cap):
 def test_labels_add_up(answers):
     scores = count_scores(answers)
     by_label = scores["per_label"].values()
-    assert sum(one["n_prompts"] for one in by_label) == scores["n_prompts"]
+    assert sum(label["n_prompts"] for label in by_label) == scores["n_prompts"]
     for key in ("accuracy", "mean_under", "mean_over", "share_under", "share_over"):
-        summed = sum(one[key] * one["n_prompts"] for one in by_label)
+        summed = sum(label[key] * label["n_prompts"] for label in by_label)
         assert summed == pytest.approx(scores[key] * len(answers))
     assert scores["accuracy"] + scores["share_under"] + scores["share_over"] == pytest.approx(1)
-    bias = sum(answer.said - answer.gold for answer in answers) / len(answers)
+    bias = sum(answer.predicted - answer.gold for answer in answers) / len(answers)
     assert scores["mean_over"] - scores["mean_under"] == pytest.approx(bias)
 
 

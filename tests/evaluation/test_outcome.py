@@ -23,19 +23,22 @@ def annotated(doc, ents):
     return doc
 
 
-def outcome(said, ents, *, gold=GOLD, reference=None, counts=None):
-    """said: (label, string, probability); ents: predicted ones as (start, end, label)."""
+def outcome(mentions, ents, *, gold=GOLD, reference=None, counts=None):
+    """mentions: (label, string, probability); ents: predicted entities (start, end, label)."""
     doc = NLP.make_doc(TEXT)
     if reference is None:
         reference = annotated(NLP.make_doc(TEXT), gold)
-    mentions = [
-        Mention(label, i, string, (math.log(p),), True) for i, (label, string, p) in enumerate(said)
-    ]
-    counts = {label: sum(one[0] == label for one in said) for label in LABELS} | (counts or {})
-    prediction = Prediction(
-        tuple(Count(label, n, 0.0) for label, n in counts.items()), tuple(mentions)
+    counts = {label: sum(mention[0] == label for mention in mentions) for label in LABELS} | (
+        counts or {}
     )
-    alignment = align(doc, mentions)
+    generated = [
+        Mention(label, i, string, (math.log(p),), True)
+        for i, (label, string, p) in enumerate(mentions)
+    ]
+    prediction = Prediction(
+        tuple(Count(label, n, 0.0) for label, n in counts.items()), tuple(generated)
+    )
+    alignment = align(doc, generated)
     return Outcome(Example(annotated(doc, ents), reference), prediction, alignment)
 
 
@@ -67,11 +70,11 @@ def test_tokens_that_differ_are_aligned():
     assert outcome([], GOLD, reference=reference).n_errors == 0
 
 
-def test_labels_that_are_not_answered_for_are_not_judged():
+def test_labels_without_annotation_are_not_judged():
     reference = annotated(NLP.make_doc(TEXT), GOLD)
     reference.user_data[ANNOTATED_LABELS] = ["place"]
-    said = [("person", "Ada", 0.9), ("place", "Rome", 0.8)]
-    found = outcome(said, [(0, 1, "person"), (1, 2, "person")], reference=reference)
+    mentions = [("person", "Ada", 0.9), ("place", "Rome", 0.8)]
+    found = outcome(mentions, [(0, 1, "person"), (1, 2, "person")], reference=reference)
     assert keys(found.gold) == keys(found.missed) == [(4, 5, "place")]
     assert found.wrong == []
     assert [found.is_right(ent) for ent in found.example.predicted.ents] == [None, None]
@@ -101,8 +104,8 @@ def test_counts_need_annotation_of_every_token(missing):
 
 
 def test_scored_spans_and_those_that_are_entities():
-    said = [("person", "Ada", 0.9), ("place", "Ada", 0.2), ("person", "Bo", 0.6)]
-    found = outcome(said, [(0, 1, "person"), (4, 5, "place")])
+    mentions = [("person", "Ada", 0.9), ("place", "Ada", 0.2), ("person", "Bo", 0.6)]
+    found = outcome(mentions, [(0, 1, "person"), (4, 5, "place")])
     assert sorted(found.scored_spans()) == [
         (pytest.approx(0.2), False),
         (pytest.approx(0.6), True),
@@ -114,8 +117,8 @@ def test_scored_spans_and_those_that_are_entities():
 
 def test_entity_found_twice_has_its_best_probability():
     """Two mentions that widen to one token."""
-    said = [("person", "Ro", 0.3), ("person", "ome", 0.7)]
-    found = outcome(said, [(4, 5, "person")])
+    mentions = [("person", "Ro", 0.3), ("person", "ome", 0.7)]
+    found = outcome(mentions, [(4, 5, "person")])
     assert [len(found.alignment.spans), list(found.scored_ents())] == [
         2,
         [(pytest.approx(0.7), False)],

@@ -33,7 +33,7 @@ def test_versions():
     assert json.loads(json.dumps(found)) == found
 
 
-def test_a_package_that_is_not_there_has_no_version(monkeypatch):
+def test_package_that_is_not_installed_has_no_version(monkeypatch):
     monkeypatch.setattr("spacy_padellm.evaluation.provenance.PACKAGES", ("no-such-package",))
     assert versions()["no-such-package"] is None
 
@@ -50,7 +50,7 @@ def test_bare_base(tiny, tiny_base):
     }
 
 
-def test_adapter_is_told_from_another(taught, taught_folder, tiny_base):
+def test_adapters_have_different_identities(taught, taught_folder, tiny_base):
     identity = model_identity(ner_of(taught))
     assert identity["adapter_sha256"] == sha256(
         taught_folder / "padellm_ner" / "model" / WEIGHTS_FILE
@@ -63,7 +63,7 @@ def test_adapter_is_told_from_another(taught, taught_folder, tiny_base):
     assert model_identity(ner_of(taught)) == identity
 
 
-def test_whole_pipelines_of_one_base_are_told_apart(tiny_base, tmp_path):
+def test_whole_pipelines_of_the_same_base_have_different_identities(tiny_base, tmp_path):
     found = []
     for seed in (1, 2):
         trained_whole(tiny_base, seed).to_disk(tmp_path / str(seed))
@@ -77,13 +77,13 @@ def test_whole_pipelines_of_one_base_are_told_apart(tiny_base, tmp_path):
 
 
 def test_whole_weights_that_were_never_saved_have_no_identity(tiny_base):
-    """Those of the base would be wrong by now."""
+    """The hash of the base no longer matches the weights."""
     identity = model_identity(ner_of(trained_whole(tiny_base, 1)))
     assert identity["whole"] is True
     assert identity["sha256"] is identity["whole_sha256"] is identity["adapter_sha256"] is None
     assert identity["base"] == str(tiny_base)
 
 
-def test_base_that_is_not_there(tmp_path):
+def test_missing_base(tmp_path):
     with pytest.raises((OSError, ValueError), match="none"):
         model_identity(ner_of(blank_pipeline(tmp_path / "none")))

@@ -5,6 +5,7 @@ import json
 from support.pipelines import ROOT
 
 CODE = ROOT / "tests/support/odd_components.py"
+TEXTS = [f"Ada left Rome, {i} times" for i in range(10)]
 
 
 def write_jsonl(path, texts, **rest):
@@ -14,7 +15,7 @@ def write_jsonl(path, texts, **rest):
 
 
 def records(output):
-    """What was annotated, of all shards."""
+    """The records of all shards."""
     files = sorted((output / "documents").glob("*.jsonl"))
     return [json.loads(line) for file in files for line in file.read_text("utf8").splitlines()]
 
@@ -24,7 +25,7 @@ def errors(output):
 
 
 def contents(output):
-    """Every file of an output but its lock, by name."""
+    """The content of every file of an output except its lock, by name."""
     return {
         str(path.relative_to(output)): path.read_bytes()
         for path in sorted(output.rglob("*"))

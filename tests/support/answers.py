@@ -1,6 +1,4 @@
-"""What the tests of autoregressive decoders share: texts that look like answers, and a model that
-gives the answers of a script.
-"""
+"""Texts that look like answers of autoregressive decoders, and a model with scripted answers."""
 
 from hypothesis import strategies as st
 from support.scripted_model import ScriptedModel
@@ -13,7 +11,7 @@ from spacy_padellm.prompts.tree_builder import TreeBuilder
 NAMES = {"PER": "person", "LOC": "place name", "PL": "place", "MISC": "a / b"}
 LABELS = tuple(NAMES)
 
-# Pieces of texts that could be taken for an answer's own words.
+# Pieces of texts that look like parts of an answer.
 PIECES = [
     *("<person>", "</person>", "<\\person>", "</\\\\place>", "<place name>", "<", "</", ">", "\\"),
     *("person: Bo", "\nplace: Rome\n\n", "\r\n", "\n", ":", ": ", "<list>", "<tags>\n"),
@@ -48,17 +46,17 @@ def builder_of(codec, definitions=NAMES, **options):
 
 
 def through_tokens(codec, written):
-    """RETURNS (str): An answer as it comes back from the tokens that a model is taught."""
+    """RETURNS (str): The text of an answer, decoded from the tokens of its training target."""
     ids = [token for piece in written.pieces for token in codec.encode(piece)]
     return TokenAlignment(codec, [*ids, codec.end_id]).text
 
 
 class AnsweringModel(ScriptedModel):
-    """Gives each text's answer.
+    """Generates the scripted answer of each text.
 
-    answers (dict[str, str]): For each text the answer, its end with it: a line break, or "~" for
-        the end of the sequence; one that ends in "…" goes on for ever with its last letter.
-    question (str): What stands behind the text.
+    answers (dict[str, str]): The answer by text, with its end: a line break, or "~" for the
+        end-of-sequence token; an answer that ends in "…" repeats its last token.
+    question (str): The prompt's words after the text.
     """
 
     def __init__(self, codec, answers, question, supports_tree_mask=True, max_positions=None):
@@ -66,9 +64,9 @@ class AnsweringModel(ScriptedModel):
         for text, answer in answers.items():
             pieces = ("text:\n", text, "\nentity type:\n", question)
             head = [token for piece in pieces for token in codec.encode(piece)]
-            said = codec.encode(answer.rstrip("…~"))
+            answer_ids = codec.encode(answer.rstrip("…~"))
             if answer.endswith("…"):
-                said += said[-1:] * 500
+                answer_ids += answer_ids[-1:] * 500
             elif answer.endswith("~"):
-                said.append(codec.tokenizer.eos_token_id)
-            self._follow(head, said)
+                answer_ids.append(codec.tokenizer.eos_token_id)
+            self._follow(head, answer_ids)

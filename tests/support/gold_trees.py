@@ -1,4 +1,4 @@
-"""Gold trees of examples, built by the pieces that a component's training puts together."""
+"""Gold trees of examples, built as a component's training builds them."""
 
 from spacy_padellm.decoding.parallel_prompts import parallel_prompts
 from spacy_padellm.documents.windows import window_golds
@@ -6,7 +6,7 @@ from spacy_padellm.training.gold_of import gold_of, is_usable
 
 
 def gold_trees(examples, labels, builder, windows=None):
-    """One tree per usable example, or per window of one."""
+    """One tree per usable example, or per window of an example read in windows."""
     docs = [eg.reference for eg in examples if is_usable(eg.reference, labels)]
     golds = [one for doc in docs for one in window_golds(gold_of(doc, labels), windows)]
     return parallel_prompts(builder, golds)

@@ -1,4 +1,4 @@
-"""Texts that want to be more than text, and models that say anything."""
+"""Texts that imitate prompts and special tokens, and models of random logits."""
 
 import math
 
@@ -50,18 +50,18 @@ ANY_TEXT = st.lists(
     max_size=6,
 ).map("".join)
 
-# How a model speaks: the scale of its logits, and what it says more gladly than all else.
+# Kinds of random logits: their scale, and the tokens with a higher logit.
 MANNERS = ["flat", "near", "far", "digits", "text", "ends", "never ends"]
 
 
 class RandomModel(LanguageModel):
-    """A model of random logits, whatever it is asked.
+    """A model of random logits, independent of its input.
 
     codec (Codec): Its tokenizer.
-    network (torch.nn.Module): A network, which is not run.
+    network (torch.nn.Module): A network that is not run.
     manner (str): One of MANNERS.
-    seed (int): Of the logits.
-    supports_tree_mask (bool): Whether to take trees, or one row a prompt.
+    seed (int): Seed of the logits.
+    supports_tree_mask (bool): Whether to take trees, or one row per prompt.
     """
 
     def __init__(self, codec, network, manner, seed, supports_tree_mask=True):
@@ -95,7 +95,7 @@ class RandomModel(LanguageModel):
 
 
 class PartialRunner(Runner):
-    """Requests partial logits of a model whose logits are never the same."""
+    """Requests partial logits of a model whose logits differ in each call."""
 
     supports_partial_logits = True
 

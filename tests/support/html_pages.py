@@ -1,4 +1,4 @@
-"""Pages and their figures as tests read them."""
+"""Parse pages of the report and their figures."""
 
 import base64
 from html.parser import HTMLParser
@@ -8,7 +8,7 @@ VOID = {"meta", "link", "img", "br", "source", "input", "hr"}
 
 
 class Page(HTMLParser):
-    """Elements and text of a page; fails at a tag that closes another than the open one."""
+    """Elements and text of a page; fails at a closing tag that does not match the open tag."""
 
     def __init__(self, html):
         super().__init__()
@@ -33,7 +33,7 @@ class Page(HTMLParser):
 
 
 def drawings(html):
-    """The figures of a page; fails where one is not well-formed SVG inside the page."""
+    """The figures of a page; fails if a figure is not well-formed SVG in a data URI."""
     parsed = Page(html)
     uris = [image["src"] for image in parsed.tags("img")]
     uris += [source["srcset"] for source in parsed.tags("source")]

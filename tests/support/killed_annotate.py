@@ -1,9 +1,9 @@
-"""Annotates in processes that die at each step to the disk, and prints as JSON what they left.
+"""Annotate in processes that are killed at each disk operation, and print the kills as JSON.
 
 python tests/support/killed_annotate.py PIPELINE SOURCE FOLDER FORMAT
 
-Each run is a fork, so that libraries and pipeline are loaded once. It dies before its nth step (a
-file is flushed, renamed or removed), and another one goes on from what it left.
+Each run is a fork, so that libraries and pipeline are loaded once. It is killed before its nth step
+(a file is flushed, renamed or removed), and another run continues it.
 """
 
 import json
@@ -30,7 +30,7 @@ def main(pipeline, source, folder, format):
 
 
 def die_and_finish(job, source, folder):
-    """For each step a run of its own that dies there, and one that finishes it."""
+    """For each step one run that is killed before it, and one run that finishes the output."""
     step = 0
     while True:
         step += 1
@@ -41,15 +41,15 @@ def die_and_finish(job, source, folder):
 
 
 def die_on(job, source, folder):
-    """One output, and runs that each die a few steps later than the one before."""
-    step = 5  # what a run does before it gets to new documents
+    """One output, and runs that are each killed one step later than the run before."""
+    step = 5  # steps of a run before its first new documents
     while run(job, source, folder / "one", step):
         step += 1
     return step - 5
 
 
 def run(job, source, output, die_before):
-    """RETURNS (bool): Whether it was killed."""
+    """RETURNS (bool): Whether the run was killed."""
     child = os.fork()
     if not child:
         stream = os.open(f"{output}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -65,13 +65,13 @@ def run(job, source, output, die_before):
 
 
 def count_steps(die_before):
-    left = die_before
+    remaining = die_before
 
     def counted(function):
         def call(*arguments, **options):
-            nonlocal left
-            left -= 1
-            if not left:
+            nonlocal remaining
+            remaining -= 1
+            if not remaining:
                 os.kill(os.getpid(), signal.SIGKILL)
             return function(*arguments, **options)
 

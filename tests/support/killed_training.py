@@ -1,9 +1,9 @@
-"""Runs `spacy train` in processes that die, and prints as JSON what they left.
+"""Run `spacy train` in processes that are killed, and print the state of their output as JSON.
 
 python tests/support/killed_training.py CONFIG FOLDER
 
 Each run is a fork, so that the libraries are imported once. A run notes the digest of every
-checkpoint that `nlp.to_disk` finished: a folder with another digest is half of one, or of two.
+checkpoint that `nlp.to_disk` finished: a folder with another digest is incomplete or mixed.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""Tokenizers that are not over bytes: as T5's and as Llama 2's."""
+"""Tokenizers that are not byte-level, such as those of T5 and Llama 2."""
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
@@ -9,7 +9,7 @@ CHARACTERS = "abcdefghijklmnopqrstuvwxyz<>|_A"
 
 
 def metaspace_codec(scheme="first", pieces=(), newline=True, digits="0123456789", **special):
-    """A unigram tokenizer as T5 and Llama have it: words start with ▁, and so does the text."""
+    """A unigram tokenizer as of T5 and Llama: words and the text start with ▁."""
     vocabulary = [("<unk>", 0.0), ("<s>", 0.0), ("</s>", 0.0), ("▁", -3.0)]
     vocabulary += [(piece, -5.0) for piece in [*CHARACTERS, *digits, *pieces]]
     vocabulary += [("\n", -3.0)] if newline else []
@@ -20,7 +20,7 @@ def metaspace_codec(scheme="first", pieces=(), newline=True, digits="0123456789"
 
 
 def llama2_codec():
-    """Bytes where no piece fits: a line break is two tokens, the dummy prefix and <0x0A>."""
+    """Byte fallback: a line break is two tokens, the dummy prefix and <0x0A>."""
     digits = "0123456789"
     pieces = ["<unk>", "<s>", "</s>", *(f"<0x{n:02X}>" for n in range(256)), "▁", *digits, "a"]
     vocabulary = {piece: number for number, piece in enumerate(pieces)}

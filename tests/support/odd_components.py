@@ -1,4 +1,4 @@
-"""Components that do what a text tells them, for the option --code."""
+"""A component that fails on words such as FAIL in a text; registered by the option --code."""
 
 import os
 import signal
@@ -9,8 +9,8 @@ from spacy.tokens import Doc
 from spacy.util import minibatch
 
 
-@Language.factory("obedient")
-class Obedient:
+@Language.factory("scripted_errors")
+class ScriptedErrors:
     def __init__(self, nlp, name):
         self.name = name
         self.broken = False
@@ -30,10 +30,10 @@ class Obedient:
                 if "BREAK" in doc.text:
                     self.broken = True
                 if "FAIL" in doc.text or self.broken:
-                    self.handler(self.name, self, [doc], ValueError("told to fail"))
+                    self.handler(self.name, self, [doc], ValueError("set to fail"))
                     continue
                 if "RAISE" in doc.text:
-                    raise KeyError("told to raise")
+                    raise KeyError("set to raise")
                 if "KILL" in doc.text:
                     os.kill(os.getpid(), signal.SIGKILL)
                 if "SLOW" in doc.text:

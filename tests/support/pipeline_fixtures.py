@@ -1,4 +1,4 @@
-"""Pipelines that test modules share; a module asks for them by `pytest_plugins`."""
+"""Pipelines that test modules share; list this module in `pytest_plugins`."""
 
 import shutil
 

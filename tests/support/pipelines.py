@@ -1,4 +1,4 @@
-"""Small pipelines for tests: a base of random weights, a few gold sentences, and what was found."""
+"""Small pipelines for tests: a base of random weights, gold sentences, and their annotations."""
 
 from pathlib import Path
 
@@ -81,7 +81,7 @@ def gold_examples(nlp):
 
 
 def teach(nlp, steps=80, rate=1e-2):
-    """Train until the model says the gold sentences' entities by heart."""
+    """Train until the model generates the entities of the gold sentences."""
     import torch
 
     torch.manual_seed(0)  # a new adapter starts at random
@@ -124,7 +124,7 @@ def same_annotation(docs, others, tolerance=1e-4):
 
 
 class ScriptedDecoder:
-    """Says what a script has for a text: (label, string, probability), whatever the model."""
+    """Returns the scripted mentions of a text: (label, string, probability)."""
 
     max_count = 99
 
@@ -132,13 +132,13 @@ class ScriptedDecoder:
         self.script = script
 
     def __call__(self, model, builder, texts, labels, tokens=None, ids=None):
-        return [self.say(self.script.get(text, []), labels) for text in texts]
+        return [self.prediction(self.script.get(text, []), labels) for text in texts]
 
     def max_text_tokens(self, builder, labels):
         return None
 
     @staticmethod
-    def say(lines, labels):
+    def prediction(lines, labels):
         import math
 
         counts = dict.fromkeys(labels, 0)
@@ -153,6 +153,6 @@ class ScriptedDecoder:
 
 
 def script(nlp: Language, lines) -> Language:
-    """Let a pipeline's component say scripted mentions."""
+    """Give a pipeline's component scripted mentions."""
     ner_of(nlp).decoder = ScriptedDecoder(lines)
     return nlp

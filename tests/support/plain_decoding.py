@@ -1,18 +1,17 @@
-"""The paper's decoding as plainly as it can be written: one prompt at a time, the whole of it at
-each step, nothing but the tokenizer and the network of transformers. Slow; what the decoders are
-held against.
+"""Reference implementation of the paper's decoding: one prompt at a time, without a KV cache, with
+the tokenizer and network of transformers only. The tests compare the decoders with it.
 """
 
 from typing import NamedTuple
 
 import torch
 
-# What decoders add to the paper's way, switched off.
+# Switches off what the decoders add to the paper's decoding.
 PLAIN = {"joint_starts": False, "constrained": False}
 
 
-class Said(NamedTuple):
-    """What was said of one label: the number, its log-probability, its mentions.
+class LabelMentions(NamedTuple):
+    """The generated number of a label, its log-probability, and its mentions.
 
     mentions (list[tuple[str, list[float]]]): Text and log-probabilities of its tokens.
     """
@@ -40,7 +39,7 @@ def next_logprobs(network, ids):
 
 
 def decode_plainly(network, tokenizer, text, label, max_count, max_mention_tokens):
-    """RETURNS (Said): What the network says of one label in a text, in English prompts."""
+    """RETURNS (LabelMentions): Number and mentions of one label in a text, by English prompts."""
     head = encode(tokenizer, "text:\n", text, "\nentity type:\n", label, "\n\n<num>")
     digits = [encode(tokenizer, digit)[0] for digit in "0123456789"]
     (end,) = encode(tokenizer, "\n")
@@ -59,13 +58,13 @@ def decode_plainly(network, tokenizer, text, label, max_count, max_mention_token
     mentions = []
     for k in range(1, min(int(number), max_count) + 1):
         ids, logprobs = [], []
-        asked = [*prompt, *encode(tokenizer, f"\n<mention {k}>")]
+        mention_prompt = [*prompt, *encode(tokenizer, f"\n<mention {k}>")]
         while len(ids) < max_mention_tokens:
-            scores = next_logprobs(network, [*asked, *ids])
+            scores = next_logprobs(network, [*mention_prompt, *ids])
             token = int(scores.argmax())
             if token in (end, tokenizer.eos_token_id):
                 break
             ids.append(token)
             logprobs.append(float(scores[token]))
         mentions.append((tokenizer.decode(ids).strip(" "), logprobs))
-    return Said(int(number), logprob, mentions)
+    return LabelMentions(int(number), logprob, mentions)

@@ -1,4 +1,4 @@
-"""Random prompt trees, as hypothesis draws them, with each token's parent beside."""
+"""Random prompt trees for hypothesis, with the parent of each token."""
 
 from typing import NamedTuple
 

@@ -39,7 +39,7 @@ def recipe(name, base, folder, docs, dev=None, **overrides):
 
 
 def run(config, folder):
-    """Train, and return the pipeline with what was printed."""
+    """Train, and return the pipeline and the printed text."""
     out = folder / "training"
     out.mkdir(exist_ok=True)
     nlp = init_nlp(config)

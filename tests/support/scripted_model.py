@@ -1,4 +1,4 @@
-"""A model that answers by a script: decoders can be led anywhere, and must read prompts right."""
+"""A model with scripted answers, to test every path of a decoder and the prompts it builds."""
 
 import numpy as np
 import torch
@@ -7,7 +7,7 @@ from spacy_padellm.engine.language_model import LanguageModel
 from spacy_padellm.engine.step import StepOutput
 from spacy_padellm.prompts.tree import PADDING, Paths, visible
 
-GARBAGE = "?"  # said after a prompt that the script does not know
+GARBAGE = "?"  # generated after a prompt that is not in the script
 
 
 class _NoNetwork(torch.nn.Module):
@@ -16,12 +16,12 @@ class _NoNetwork(torch.nn.Module):
 
 
 class ScriptedModel(LanguageModel):
-    """Reads off, by mask rule and cache, the prompt that each token ends, and answers to it.
+    """Reconstructs the prompt of each token by mask rule and cache, and returns its answer.
 
     codec (Codec): A tokenizer that gives one token a byte, or nearly.
     script (dict): For each text, for each label, the number and the mentions: texts, of which one
         that ends in "…" goes on for ever with its last letter.
-    supports_tree_mask (bool): Whether to take trees, or one row a prompt.
+    supports_tree_mask (bool): Whether to take trees, or one row per prompt.
     max_positions (int | None): Of the model.
     """
 
@@ -45,9 +45,9 @@ class ScriptedModel(LanguageModel):
         digits = [self.codec.digit_ids[int(digit)] for digit in number]
         self._follow(head, [*digits, end])
         for k, mention in enumerate(mentions, 1):
-            said = encode(mention.removesuffix("…"))
-            tail = said[-1:] * 200 if mention.endswith("…") else [end]
-            self._follow([*head, *digits, *encode(f"\n<mention {k}>")], [*said, *tail])
+            mention_ids = encode(mention.removesuffix("…"))
+            tail = mention_ids[-1:] * 200 if mention.endswith("…") else [end]
+            self._follow([*head, *digits, *encode(f"\n<mention {k}>")], [*mention_ids, *tail])
 
     def _follow(self, head, answer):
         for i, token in enumerate(answer):
@@ -82,7 +82,7 @@ class ScriptedModel(LanguageModel):
                 assert len(prompt) <= self.max_positions
             if tuple(prompt) not in self._next:
                 self.unknown.append(self.codec.tokenizer.decode(prompt))
-            # Different after each prompt, so that log-probabilities tell prompts apart.
+            # Different after each prompt, so that each prompt has its own log-probabilities.
             row[self._next.get(tuple(prompt), garbage)] = 6 + sum(prompt) % 97 / 40
         return logits
 

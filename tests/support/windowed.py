@@ -1,4 +1,4 @@
-"""Documents to be decoded in windows, and decoders that remember what they were given."""
+"""Documents that are read in windows, and decoders that record their texts."""
 
 import spacy
 from spacy.tokens import Doc
@@ -20,8 +20,7 @@ def doc_of(words, spaces=None):
 
 
 class WordDecoder(ScriptedDecoder):
-    """Finds names wherever they stand in what it is given, whatever the model, and remembers what
-    it was given."""
+    """Finds names in its texts, independent of the model, and records the texts."""
 
     def __init__(self, names, most=None):
         super().__init__({})
@@ -38,7 +37,7 @@ class WordDecoder(ScriptedDecoder):
             assert known is None or known == builder.codec.encode(text)
             for start, end in bounds.tolist():
                 assert 0 <= start < end <= len(text)
-        return [self.say(list(self._names(text)), labels) for text in texts]
+        return [self.prediction(list(self._names(text)), labels) for text in texts]
 
     def _names(self, text):
         for name, label in self.names.items():

@@ -1,4 +1,4 @@
-"""The worst documents by displaCy, gold beside predicted."""
+"""The documents with the most errors, rendered by displaCy: gold and predicted entities."""
 
 from __future__ import annotations
 
@@ -12,29 +12,31 @@ from spacy.tokens import Doc, Span
 from ..outcome import Outcome
 from .theme import LABEL_COLOURS
 
-# spaCy's template puts its own colours on the text, which a dark page makes unreadable.
+# The colours of spaCy's own template are unreadable on a dark page.
 ENTITY = '<mark class="entity {state}" style="background: {bg}">{text}<span>{label}</span></mark>'
-DOT = "\u00a0·\u00a0"  # between spaces that a line does not break at
+DOT = "\u00a0·\u00a0"  # with non-breaking spaces
 RIGHT, MISSED, WRONG, NOT_JUDGED = "right", "missed", "wrong", "not judged"
 
 
 def worst(outcomes: Sequence[Outcome], n: int) -> list[tuple[int, Outcome]]:
-    """RETURNS (list[tuple[int, Outcome]]): The documents with the most missed and wrong entities,
-    most first, each with its number from 1; none without errors.
+    """Select the documents with the most missed and wrong entities.
 
-    outcomes (Sequence[Outcome]): One a document.
-    n (int): How many at most.
+    outcomes (Sequence[Outcome]): One per document.
+    n (int): Maximum number of documents.
+    RETURNS (list[tuple[int, Outcome]]): Number of the document, from 1, and its outcome, by
+        descending number of errors; without documents that have no errors.
     """
-    numbered = [(i, one) for i, one in enumerate(outcomes, start=1) if one.n_errors]
+    numbered = [(i, outcome) for i, outcome in enumerate(outcomes, start=1) if outcome.n_errors]
     return sorted(numbered, key=lambda pair: -pair[1].n_errors)[:n]
 
 
 def document_html(number: int, outcome: Outcome, labels: Sequence[str]) -> str:
-    """RETURNS (str): HTML of one document: its entities and what went wrong.
+    """Render one document: gold and predicted entities, wrong counts and unaligned mentions.
 
-    number (int): Its number.
-    outcome (Outcome): What the pipeline made of it.
+    number (int): Number of the document, from 1.
+    outcome (Outcome): Outcome of the pipeline on it.
     labels (Sequence[str]): The component's labels.
+    RETURNS (str): An HTML element.
     """
     example = outcome.example
     missed = set(outcome.missed)
@@ -53,16 +55,18 @@ def document_html(number: int, outcome: Outcome, labels: Sequence[str]) -> str:
 
 def _notes(outcome: Outcome, labels: Sequence[str]) -> Iterator[str]:
     for answer in outcome.counts(labels):
-        if answer.said != answer.gold:
-            yield f"{answer.label}: the model says {answer.said}, gold has {answer.gold}"
-    lost = Counter((one.label, one.text, why) for one, why in outcome.alignment.unaligned)
-    for (label, text, reason), times in lost.items():
-        often = f" ({times} times)" if times > 1 else ""
-        yield f"{label}: “{text}” has no place: {reason}{often}"
+        if answer.predicted != answer.gold:
+            yield f"{answer.label}: predicted count {answer.predicted}, gold count {answer.gold}"
+    unaligned = Counter(
+        (mention.label, mention.text, reason) for mention, reason in outcome.alignment.unaligned
+    )
+    for (label, text, reason), times in unaligned.items():
+        repeated = f" ({times} times)" if times > 1 else ""
+        yield f"{label}: “{text}” was not aligned to the text: {reason}{repeated}"
 
 
 def _entities(doc: Doc, ents: Iterable[tuple[Span, str]], labels: Sequence[str]) -> str:
-    """RETURNS (str): displaCy's markup. It escapes the text, but not the labels."""
+    """RETURNS (str): displaCy's markup. displaCy escapes the text, but not the labels."""
     parsed = {
         "text": doc.text,
         "ents": [
@@ -82,5 +86,5 @@ def _entities(doc: Doc, ents: Iterable[tuple[Span, str]], labels: Sequence[str])
 
 
 def _colour(label: str, labels: Sequence[str]) -> str:
-    place = labels.index(label) if label in labels else len(labels)
-    return LABEL_COLOURS[place % len(LABEL_COLOURS)]
+    index = labels.index(label) if label in labels else len(labels)
+    return LABEL_COLOURS[index % len(LABEL_COLOURS)]

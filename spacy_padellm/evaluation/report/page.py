@@ -1,5 +1,5 @@
-"""One self-contained HTML page of an evaluation. What comes from data is escaped, and the page's
-own policy lets nothing run and nothing load."""
+"""Self-contained HTML page of an evaluation. All strings from data are escaped, and the page's
+Content-Security-Policy blocks scripts and external resources."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ..evaluation import LIMITS, REASONS, Evaluation
+from ..evaluation import Evaluation
+from ..gold_limits import LIMITS
+from ..mention_scores import REASONS
 from .documents import document_html, worst
 from .figures import confusion_figure, labels_figure, reliability_figure
 from .numbers import MISSING, decimal, percent
@@ -18,12 +20,12 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def report_html(evaluation: Evaluation, *, data: str, n_worst: int = N_WORST) -> str:
-    """Lay an evaluation out as a page.
+    """Render an evaluation as an HTML page.
 
     evaluation (Evaluation): The results.
-    data (str): What to call the gold documents, such as their path.
-    n_worst (int): How many of the worst documents to show.
-    RETURNS (str): A whole HTML document that refers to nothing outside of itself.
+    data (str): Name of the gold documents, such as their path.
+    n_worst (int): Maximum number of documents with errors to show.
+    RETURNS (str): A whole HTML document without external resources.
     """
     metrics = evaluation.metrics
     model = metrics["model"]
@@ -54,12 +56,12 @@ def _tiles(metrics: Mapping[str, Any]) -> str:
     tiles = {
         "padellm_f: label and string": percent(metrics["padellm_f"]),
         "ents_f: label and position": percent(metrics["ents_f"]),
-        "counts that are exact": percent(metrics["counts"]["accuracy"]),
+        "exact counts": percent(metrics["counts"]["accuracy"]),
         "mentions not in the text": percent(
             metrics["mentions"]["unaligned"]["not_in_text"]["share"]
         ),
         "calibration error (ECE)": percent(metrics["calibration"]["spans"]["ece"]),
-        "documents a second": decimal(metrics["speed"]["documents_per_second"]),
+        "documents per second": decimal(metrics["speed"]["documents_per_second"]),
     }
     items = "".join(f"<li><b>{value}</b><span>{name}</span></li>" for name, value in tiles.items())
     return f'<ul class="tiles">{items}</ul>'
@@ -67,10 +69,10 @@ def _tiles(metrics: Mapping[str, Any]) -> str:
 
 def _scores(metrics: Mapping[str, Any]) -> str:
     by_string = metrics["padellm_per_type"] or {}
-    by_place = metrics["ents_per_type"] or {}
+    by_position = metrics["ents_per_type"] or {}
     mentions = metrics["data"]["mentions"]
     labels = sorted(
-        by_string.keys() | by_place.keys(), key=lambda label: (-mentions.get(label, 0), label)
+        by_string.keys() | by_position.keys(), key=lambda label: (-mentions.get(label, 0), label)
     )
     none = {"p": None, "r": None, "f": None}
     rows = [
@@ -78,7 +80,7 @@ def _scores(metrics: Mapping[str, Any]) -> str:
             label,
             str(mentions.get(label, 0)),
             *(percent(by_string.get(label, none)[kind]) for kind in "prf"),
-            *(percent(by_place.get(label, none)[kind]) for kind in "prf"),
+            *(percent(by_position.get(label, none)[kind]) for kind in "prf"),
         ]
         for label in labels
     ]
@@ -90,13 +92,14 @@ def _scores(metrics: Mapping[str, Any]) -> str:
     ]
     heads = ["label", "gold", *(f"padellm_{k}" for k in "prf"), *(f"ents_{k}" for k in "prf")]
     pairs = {
-        label: (by_string.get(label, none)["f"], by_place.get(label, none)["f"]) for label in labels
+        label: (by_string.get(label, none)["f"], by_position.get(label, none)["f"])
+        for label in labels
     }
     figure = f"<figure>{labels_figure(pairs)}</figure>" if pairs else ""
     return (
-        "<h2>Scores</h2><p>padellm scores count, for each document, the set of pairs of label and "
-        "mention string, as the paper does (arXiv 2402.04838); ents scores count labels and "
-        f"positions, as spaCy does.</p>{_limits(metrics['data'])}"
+        "<h2>Scores</h2><p>padellm scores compare, for each document, the sets of pairs of label "
+        "and mention string, as in the paper (arXiv 2402.04838); ents scores compare labels and "
+        f"positions, as in spaCy.</p>{_limits(metrics['data'])}"
         f"{figure}{_table(heads, [*rows, total])}"
     )
 
@@ -105,13 +108,13 @@ def _limits(data: Mapping[str, Any]) -> str:
     notes = [f"{LIMITS[key]}: {n}" for key, n in data["limits"].items() if n]
     if data["labels_not_asked"]:
         notes.append(
-            "Labels of the gold documents that the component does not know, so that all their "
+            "Labels of the gold documents that the component does not have, so that all their "
             f"mentions are missed: {', '.join(data['labels_not_asked'])}"
         )
     if not notes:
         return ""
     items = "".join(f"<li>{escape(note)}.</li>" for note in notes)
-    return f'<p>What the gold documents leave open:</p><ul class="limits">{items}</ul>'
+    return f'<p>Limits of the gold annotation:</p><ul class="limits">{items}</ul>'
 
 
 def _counts(counts: Mapping[str, Any]) -> str:
@@ -130,12 +133,11 @@ def _counts(counts: Mapping[str, Any]) -> str:
     if not counts["n_prompts"]:
         return "<h2>Counts</h2><p>There are no counts to compare.</p>"
     return (
-        "<h2>Counts</h2><p>One prompt a document (or window of a long one) and label asks how many "
-        "mentions there are. "
-        "“Gold left out” is the share of gold mentions that too small a count leaves no room for."
-        '</p><div class="columns uneven"><figure>'
-        f"{confusion_figure(counts['confusion'])}<figcaption>Number of prompts; shades are shares "
-        f"of a row.</figcaption></figure>{_table(['label', *keys.values()], rows)}</div>"
+        "<h2>Counts</h2><p>One prompt per label and document (or window of a long document) "
+        "generates the number of mentions. “Gold left out” is the share of gold mentions that "
+        'exceed the predicted counts.</p><div class="columns uneven"><figure>'
+        f"{confusion_figure(counts['confusion'])}<figcaption>Number of prompts; shades show the "
+        f"share of each row.</figcaption></figure>{_table(['label', *keys.values()], rows)}</div>"
     )
 
 
@@ -153,32 +155,32 @@ def _mentions(mentions: Mapping[str, Any]) -> str:
     faults = ""
     if mentions["malformed"] or mentions["unended"]:
         faults = (
-            f" Besides, {mentions['malformed']} parts of answers were malformed, and "
-            f"{mentions['unended']} answers were cut off."
+            f" In addition, {mentions['malformed']} parts of answers were malformed, and "
+            f"{mentions['unended']} answers reached the length limit."
         )
     return (
-        f"<h2>Mentions without a place</h2><p>The decoder said {mentions['said']} mentions. Those "
-        f"that have no place in the text are left out.{faults}</p>"
-        f"{_table(['reason', 'mentions', 'share of those said'], rows)}"
+        f"<h2>Unaligned mentions</h2><p>The decoder generated {mentions['said']} mentions. "
+        f"Mentions that could not be aligned to the text are left out.{faults}</p>"
+        f"{_table(['reason', 'mentions', 'share of generated mentions'], rows)}"
     )
 
 
 def _calibration(calibration: Mapping[str, Any]) -> str:
     if not calibration["spans"]["n"]:
-        return "<h2>Calibration</h2><p>There are no spans to judge.</p>"
+        return "<h2>Calibration</h2><p>There are no scored spans.</p>"
     rows = [
         [
-            f"{part['low']:.2f}–{part['high']:.2f}",
-            str(part["n"]),
-            decimal(part["probability"], 3),
-            decimal(part["accuracy"], 3),
-            "–".join(decimal(bound) for bound in part["interval"] or ()) or MISSING,
+            f"{bin_['low']:.2f}–{bin_['high']:.2f}",
+            str(bin_["n"]),
+            decimal(bin_["probability"], 3),
+            decimal(bin_["accuracy"], 3),
+            "–".join(decimal(bound) for bound in bin_["interval"] or ()) or MISSING,
         ]
-        for part in calibration["spans"]["bins"]
+        for bin_ in calibration["spans"]["bins"]
     ]
     sums = [
-        [name, str(part["n"]), percent(part["ece"]), decimal(part["brier"], 3)]
-        for name, part in (
+        [name, str(scores["n"]), percent(scores["ece"]), decimal(scores["brier"], 3)]
+        for name, scores in (
             ("all scored spans", calibration["spans"]),
             ("entities", calibration["ents"]),
         )
@@ -187,13 +189,14 @@ def _calibration(calibration: Mapping[str, Any]) -> str:
     return (
         "<h2>Calibration</h2><p>Spans are sorted by probability into "
         f"{len(rows)} intervals of equal width. The expected calibration error (ECE) is the "
-        "distance of mean probability and share of right spans, averaged over the intervals with "
-        "their numbers of spans as weights; the Brier score is the mean squared distance of "
-        "probability and outcome. Few spans leave the share uncertain, as its 95% interval "
-        "(Wilson) tells, and lift the ECE above 0 even where probabilities are "
+        "absolute difference of mean probability and share of right spans, averaged over the "
+        "intervals and weighted by their numbers of spans; the Brier score is the mean squared "
+        "difference of probability and outcome. With few spans the share is uncertain (see its "
+        "95% Wilson interval), and the ECE is above 0 even if the probabilities are "
         'perfect.</p><div class="columns uneven"><figure>'
         f"{reliability_figure(calibration['spans'])}<figcaption>All scored spans. Bars: share "
-        "right; dots: at their mean probability, with 95% intervals; dashes: perfect calibration."
+        "of right spans; dots: the same at the mean probability, with 95% intervals; dashed line: "
+        "perfect calibration."
         f"</figcaption></figure><div>{_table(['', 'number', 'ECE', 'Brier'], sums)}<br>"
         f"{_table(heads, rows)}</div></div>"
     )
@@ -201,7 +204,7 @@ def _calibration(calibration: Mapping[str, Any]) -> str:
 
 def _documents(evaluation: Evaluation, n: int) -> str:
     chosen = worst(evaluation.outcomes, n)
-    faulty = sum(1 for outcome in evaluation.outcomes if outcome.n_errors)
+    n_with_errors = sum(1 for outcome in evaluation.outcomes if outcome.n_errors)
     labels = evaluation.metrics["model"]["labels"]
     if not chosen:
         return (
@@ -210,15 +213,17 @@ def _documents(evaluation: Evaluation, n: int) -> str:
         )
     shown = "".join(document_html(number, outcome, labels) for number, outcome in chosen)
     return (
-        f"<h2>Worst documents</h2><p>{faulty} of {len(evaluation.outcomes)} documents have missed "
-        f"or wrong entities. Shown are {len(chosen)}, most errors first. A dashed frame is a gold "
-        f"entity that was missed, a solid one a predicted entity that is wrong.</p>{shown}"
+        f"<h2>Worst documents</h2><p>{n_with_errors} of {len(evaluation.outcomes)} documents have "
+        f"missed or wrong entities. The {len(chosen)} with the most errors are shown. A dashed "
+        "frame marks a missed gold entity, a solid frame a wrong predicted entity.</p>"
+        f"{shown}"
     )
 
 
 def _provenance(metrics: Mapping[str, Any]) -> str:
     model = {key: _plain(value) for key, value in metrics["model"].items()}
-    rows = [*model.items(), *((name, _plain(it)) for name, it in metrics["versions"].items())]
+    versions = {name: _plain(version) for name, version in metrics["versions"].items()}
+    rows = [*model.items(), *versions.items()]
     return f"<h2>Model and versions</h2>{_table(['', ''], rows, kind='words')}"
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of a page or a figure, as CSS and matplotlib both read them.
+    """Colours of a page or a figure, in hexadecimal, which CSS and matplotlib both read.
 
-    page, surface (str): Background of the page, and of what stands out from it.
-    text, muted, line (str): Text, less important text, and rules.
-    first, second (str): Of the data.
+    page, surface (str): Background of the page and of its boxes.
+    text, muted, line (str): Text, secondary text, and rules.
+    first, second (str): First and second data series.
     """
 
     page: str
@@ -24,7 +24,7 @@ class Theme:
 LIGHT = Theme("#ffffff", "#f5f6f8", "#1b1f24", "#57606a", "#d5dae0", "#2f62c4", "#c8641b")
 DARK = Theme("#14171c", "#1e2229", "#e7eaee", "#a0a9b4", "#39414c", "#82adff", "#ffab6b")
 
-# Backgrounds of entities, light enough for dark text on both screens.
+# Backgrounds of entities, light enough for dark text in both themes.
 LABEL_COLOURS = (
     "#bfdbf7",
     "#f7c6c7",

@@ -42,10 +42,10 @@ def test_numbers_stand_on_their_cells():
     edges = mesh.get_coordinates()
     shown = {}
     for text in axes.texts:
-        said, gold = text.get_position()
-        assert edges[gold, said, 0] < said < edges[gold, said + 1, 0]
-        assert edges[gold, said, 1] < gold < edges[gold + 1, said, 1]
-        shown[gold, said] = int(text.get_text())
+        predicted, gold = text.get_position()
+        assert edges[gold, predicted, 0] < predicted < edges[gold, predicted + 1, 0]
+        assert edges[gold, predicted, 1] < gold < edges[gold + 1, predicted, 1]
+        shown[gold, predicted] = int(text.get_text())
     assert shown == {(0, 0): 1, (0, 1): 2, (1, 1): 5, (2, 0): 7, (2, 2): 9}
     top, bottom = (axes.transData.transform((0, gold))[1] for gold in (0, 2))
     assert top > bottom

@@ -22,7 +22,7 @@ CHROMIUM = next(
     None,
 )
 in_browser = pytest.mark.skipif(
-    CHROMIUM is None, reason="needs Chromium or Chrome on this machine to look at the page"
+    CHROMIUM is None, reason="needs Chromium or Chrome on this machine to render the page"
 )
 
 
@@ -70,8 +70,8 @@ def test_page_parses_and_holds_the_parts(page):
     assert "Document 2: 2 missed, 1 wrong" in text
     assert "Document 1: 1 missed, 0 wrong" in text
     assert "Document 3" not in text
-    assert "“Eve” has no place: its string is not in the text" in text
-    assert "place: the model says 0, gold has 1" in text
+    assert "“Eve” was not aligned to the text: its string is not in the text" in text
+    assert "place: predicted count 0, gold count 1" in text
     marks = [mark["class"] for mark in parsed.tags("mark")]
     assert marks == [
         *("entity missed", "entity missed", "entity wrong"),
@@ -100,7 +100,7 @@ def test_figures_are_drawings_in_the_page(page):
     words = ["".join(svg.itertext()) for svg in drawn]
     assert "person" in words[0]
     assert "gold count" in words[1]
-    assert "share that is right" in words[2]
+    assert "share of right spans" in words[2]
 
 
 def test_both_screens_are_served(page):
@@ -112,24 +112,25 @@ def test_both_screens_are_served(page):
     assert DARK.text in page
 
 
-def test_page_of_nothing(tiny):
+def test_page_without_documents(tiny):
     script(tiny, {})
     text = " ".join(Page(report(tiny, [])).text)
     assert "0 documents" in text
     assert "nan" not in text
     assert "None of 0 documents" in text
     assert "There are no counts to compare" in text
-    assert "There are no spans to judge" in text
+    assert "There are no scored spans" in text
 
 
-def test_what_the_gold_leaves_open_is_said(tiny, page):
-    assert "leave open" not in page
+def test_limits_of_the_gold_annotation_are_listed(tiny, page):
+    assert "Limits of the gold annotation" not in page
     script(tiny, {})
     golds = [example(tiny, "Bo is here.", [(0, 2, "person")]) for _ in range(2)]
     golds[0].reference.user_data[ANNOTATED_LABELS] = ["person"]
     golds.append(example(tiny, "Oslo is far.", [(0, 4, f"city{ATTACK}")]))
     html = report_html(evaluate(tiny, ner_of(tiny), golds), data="gold.spacy")
     text = " ".join(Page(html).text)
+    assert "Limits of the gold annotation:" in text
     assert "Documents that are annotated for some of the labels only" in text
     assert "as spaCy does: 1." in text
     assert f"mentions are missed: city{ATTACK}." in text
@@ -139,7 +140,7 @@ def test_what_the_gold_leaves_open_is_said(tiny, page):
 def test_repeated_mentions_are_noted_once(tiny):
     script(tiny, {"Bo is here.": [("person", "Eve", 0.5)] * 3})
     html = report(tiny, [("Bo is here.", [(0, 2, "person")])])
-    assert html.count("“Eve” has no place") == 1
+    assert html.count("“Eve” was not aligned") == 1
     assert "its string is not in the text (3 times)" in html
 
 
@@ -148,10 +149,10 @@ def test_any_text_is_shown_whole(tiny):
     texts = ["Bo\nis\r\n here.\n", "\u05d1\u05d5 here", "Bo" * 3000, "Bo </br> &lt; <br>"]
     script(tiny, {})
     golds = [example(tiny, text, []) for text in texts]
-    for one in golds:
-        one.reference.ents = [Span(one.reference, 0, 1, label="person")]
-    found = evaluate(tiny, ner_of(tiny), golds)
-    text = "".join(Page(report_html(found, data="gold.spacy")).text)
+    for gold in golds:
+        gold.reference.ents = [Span(gold.reference, 0, 1, label="person")]
+    evaluation = evaluate(tiny, ner_of(tiny), golds)
+    text = "".join(Page(report_html(evaluation, data="gold.spacy")).text)
     for line in [line for text in texts for line in text.split("\n") if line.strip()]:
         # the label stands after the first token; predicted documents have no label
         assert line.rstrip("\r") in text.replace("\r", "")
@@ -181,17 +182,17 @@ def test_worst_come_first_and_right_ones_not_at_all(tiny):
     assert [number for number, _ in worst(outcomes, 2)] == [2, 1]
 
 
-def browse(html, place, *options):
+def browse(html, folder, *options):
     """Open a page in a browser without a window."""
-    path = place / "page.html"
+    path = folder / "page.html"
     path.write_text(html, encoding="utf8")
     done = subprocess.run(
         [
             *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
-            *("--no-first-run", f"--user-data-dir={place / 'profile'}", "--window-size=1200,2600"),
+            *("--no-first-run", f"--user-data-dir={folder / 'profile'}", "--window-size=1200,2600"),
             *(*options, path.as_uri()),
         ],
-        env={**os.environ, "HOME": str(place)},
+        env={**os.environ, "HOME": str(folder)},
         capture_output=True,
         text=True,
         encoding="utf8",
