@@ -1,22 +1,24 @@
-"""Every faster way of decoding against the plain one: the same spans on real weights?
+"""Number of documents for which each faster way of decoding gives the plain decoder's spans.
+
+Figure: README, "Speed on a GPU"; results/agreement-*.json.
 
 python benchmarks/agreement.py ../shared/data
 python benchmarks/agreement.py ../shared/data --device cuda --documents 500
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from unittest.mock import patch
 
 import numpy as np
 import spacy
 import typer
-from corpora import read_lines
-from results import write_results
+from harness.datasets import Dataset, find_datasets
+from harness.options import Data, Device, Lang, ResultName, Sets
+from harness.results import write_results
 from tqdm import tqdm
 from wasabi import msg
 
@@ -45,120 +47,144 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
+class Texts:
+    """Texts with the model that decodes them.
+
+    shim (CausalLMShim): The model.
+    texts (Sequence[str]): The texts.
+    lang (str): Language of the tokenizer whose token bounds constrain mentions.
+    """
+
+    def __init__(self, shim: CausalLMShim, texts: Sequence[str], lang: str = "en"):
+        nlp = spacy.blank(lang)
+        self._model = shim.for_decoding()
+        self._builder = shim.builder(make_prompt("en", both_ways=True, tag_text=True))
+        self._texts = list(texts)
+        self._bounds = [token_bounds(nlp.make_doc(text)) for text in texts]
+
+    def decode(self, settings: dict[str, Any]) -> list[Prediction]:
+        """RETURNS (list[Prediction]): Predictions of the tree decoder with these settings."""
+        decoder = TreeDecoder(**settings)
+        return decoder(self._model, self._builder, self._texts, LABELS, self._bounds)
+
+    def number_chances(self, index: int) -> Any:
+        """RETURNS (Any): Probabilities of 0 to 9 mentions of each label in one text, decoded alone
+        by the plain decoder, tags included [labels, 10]."""
+        recorded: list[Any] = []
+
+        def record(*args: Any) -> Any:
+            recorded.append(number_chances(*args))
+            return recorded[-1]
+
+        with patch.object(counts, "number_chances", record):
+            decoder = TreeDecoder(**PLAIN)
+            text, bounds = [self._texts[index]], [self._bounds[index]]
+            decoder(self._model, self._builder, text, LABELS, bounds)
+        return recorded[0]
+
+    def margin(self, index: int, first: Prediction, second: Prediction) -> float | None:
+        """RETURNS (float | None): Difference of the log-probabilities where two predictions of a
+        text first differ: of two numbers of a label, where the text is decoded alone, else of two
+        mentions of the same prompt."""
+        for label, (a, b) in enumerate(zip(first.counts, second.counts, strict=True)):
+            if a.number != b.number:
+                chances = self.number_chances(index)[label]
+                p, q = (chances[int(str(count.number)[0])] for count in (a, b))
+                return float(abs(np.log(p / q)))
+        pairs = zip(first.mentions, second.mentions, strict=True)
+        return next((abs(a.logprob - b.logprob) for a, b in pairs if a.text != b.text), None)
+
+
 def main(
-    data: Path,
-    documents: int = typer.Option(500, min=1, help="Of all sets together"),
-    device: str = "cpu",
-    dtype: str = typer.Option("", help="Of the weights; by device if not given"),
-    ways: list[str] = typer.Option([], "--way", help="Those to compare; all if none is given"),
-    adapter: Path = Path("assets/adapter"),
-    splits: list[str] = typer.Option(["test"], "--split", help="Of each set"),
-    name: str = typer.Option("", help="Of the results; agreement-DEVICE if not given"),
+    data: Data,
+    sets: Sets = None,
+    lang: Lang = None,
+    documents: Annotated[int, typer.Option(min=1, help="Documents of all datasets together")] = 500,
+    device: Device = "cpu",
+    dtype: Annotated[str, typer.Option(help="Type of the weights; by device if not given")] = "",
+    ways: Annotated[list[str] | None, typer.Option("--way", help="Ways; all if none")] = None,
+    adapter: Annotated[Path, typer.Option(help="The adapter's folder")] = Path("assets/adapter"),
+    splits: Annotated[
+        list[str] | None, typer.Option("--split", help="Splits; test if none")
+    ] = None,
+    name: ResultName = "",
 ) -> None:
-    """Count documents with the same counts and spans; print them, write results/agreement.json."""
-    nlp = spacy.blank("en")
-    texts = list(read_texts(data, documents, splits))
+    """Count documents with equal counts and spans; write results/agreement-DEVICE.json."""
+    splits = splits or ["test"]
+    datasets = find_datasets(data, sets, SETS, split=splits[0], lang=lang)
+    texts = read_texts(datasets, documents, splits)
     shim = CausalLMShim(ModelSettings("smollm2-135m", str(adapter), device, dtype or None))
-    model, builder = (
-        shim.for_decoding(),
-        shim.builder(make_prompt("en", both_ways=True, tag_text=True)),
-    )
-    bounds = [token_bounds(nlp.make_doc(text)) for text in texts]
-
-    def decode(settings: dict[str, Any]) -> list[Prediction]:
-        return TreeDecoder(**settings)(model, builder, texts, LABELS, bounds)
-
-    def chances(which: int) -> Any:
-        """Of 0 to 9 mentions of each label, tags among it, the text alone [labels, 10]."""
-        heard: list[Any] = []
-
-        def listening(*given: Any) -> Any:
-            heard.append(number_chances(*given))
-            return heard[-1]
-
-        with patch.object(counts, "number_chances", listening):
-            TreeDecoder(**PLAIN)(model, builder, [texts[which]], LABELS, [bounds[which]])
-        return heard[0]
-
-    expected = decode(PLAIN)
-    said = [what(one) for one in expected]
+    decoded = Texts(shim, texts, lang or "en")
+    expected = decoded.decode(PLAIN)
     figures: dict[str, Any] = {
         "documents": len(texts),
-        "mentions": sum(len(one.mentions) for one in expected),
+        "mentions": sum(len(prediction.mentions) for prediction in expected),
         "outside_text": outside(texts, expected),
         "plain": asdict(TreeDecoder(**PLAIN)),
         "ways": {},
     }
     for way in tqdm(ways or WAYS, desc="Ways"):
-        found = decode(WAYS[way])
+        predictions = decoded.decode(WAYS[way])
         differing = [
             {
                 "text": texts[i],
-                "plain": said[i],
-                "here": what(here),
-                "margin": margin(expected[i], here, partial(chances, i)),
+                "plain": output(expected[i]),
+                "here": output(prediction),
+                "margin": decoded.margin(i, expected[i], prediction),
             }
-            for i, here in enumerate(found)
-            if said[i] != what(here)
+            for i, prediction in enumerate(predictions)
+            if output(expected[i]) != output(prediction)
         ]
         figures["ways"][way] = {
             "settings": WAYS[way],
             "agreeing": len(texts) - len(differing),
-            "outside_text": outside(texts, found),
+            "outside_text": outside(texts, predictions),
             "differing": differing,
         }
     write_results(name or f"agreement-{device}", figures, device=device)
     rows = [
-        (name, f"{one['agreeing']} of {len(texts)}", one["outside_text"])
-        for name, one in figures["ways"].items()
+        (way, f"{row['agreeing']} of {len(texts)}", row["outside_text"])
+        for way, row in figures["ways"].items()
     ]
     msg.table(rows, header=("way", "the same", "mentions outside the text"), divider=True)
 
 
-def read_texts(data: Path, n: int, splits: Sequence[str]) -> Iterator[str]:
-    """YIELDS (str): Texts of the sets, as many of each as it has of them, from all over it."""
-    found = [
-        [one["text"] for split in splits for one in read_lines(data / name / f"{split}.jsonl")]
-        for name in SETS
-    ]
-    shares = [0] * len(SETS)
+def read_texts(datasets: Sequence[Dataset], n: int, splits: Sequence[str] = ("test",)) -> list[str]:
+    """Choose texts at even distances, about as many of each dataset.
+
+    datasets (Sequence[Dataset]): The datasets.
+    n (int): Number of texts; fewer if the datasets have fewer.
+    splits (Sequence[str]): Splits of each dataset.
+    RETURNS (list[str]): The texts, datasets in turn.
+    """
+    texts = [[text for split in splits for text in dataset.texts(split)] for dataset in datasets]
+    shares = [0] * len(texts)
     while sum(shares) < n and any(
-        share < len(texts) for share, texts in zip(shares, found, strict=True)
+        share < len(part) for share, part in zip(shares, texts, strict=True)
     ):
-        shares = [min(share + 1, len(texts)) for share, texts in zip(shares, found, strict=True)]
+        shares = [min(share + 1, len(part)) for share, part in zip(shares, texts, strict=True)]
     chosen = [
-        texts[:: max(1, len(texts) // share)][:share] if share else []
-        for share, texts in zip(shares, found, strict=True)
+        part[:: max(1, len(part) // share)][:share] if share else []
+        for share, part in zip(shares, texts, strict=True)
     ]
     together = chain.from_iterable(zip_longest(*chosen))
-    yield from [text for text in together if text is not None][:n]
+    return [text for text in together if text is not None][:n]
 
 
-def what(prediction: Prediction) -> list[Any]:
-    """RETURNS (list): Counts, and mentions with their places."""
-    counts = [(one.label, one.number) for one in prediction.counts]
-    mentions = [(one.label, one.index, one.text, one.char_spans) for one in prediction.mentions]
-    return [counts, mentions]
+def output(prediction: Prediction) -> list[Any]:
+    """RETURNS (list[Any]): Counts, and mentions with their character spans."""
+    numbers = [(count.label, count.number) for count in prediction.counts]
+    mentions = [(m.label, m.index, m.text, m.char_spans) for m in prediction.mentions]
+    return [numbers, mentions]
 
 
-def outside(texts: list[str], predictions: list[Prediction]) -> int:
-    """RETURNS (int): Mentions that are no strings of their texts."""
+def outside(texts: Sequence[str], predictions: Sequence[Prediction]) -> int:
+    """RETURNS (int): Number of mentions that are not substrings of their texts."""
     return sum(
         mention.text not in one_line(text)
-        for text, one in zip(texts, predictions, strict=True)
-        for mention in one.mentions
+        for text, prediction in zip(texts, predictions, strict=True)
+        for mention in prediction.mentions
     )
-
-
-def margin(one: Prediction, other: Prediction, chances: Callable[[], Any]) -> float | None:
-    """RETURNS (float | None): By how much the log-probabilities of what differs first do: of two
-    numbers of a label, where the text is decoded alone, else of two mentions of the same prompt."""
-    for label, (a, b) in enumerate(zip(one.counts, other.counts, strict=True)):
-        if a.number != b.number:
-            first, second = (chances()[label][int(str(c.number)[0])] for c in (a, b))
-            return float(abs(np.log(first / second)))
-    pairs = zip(one.mentions, other.mentions, strict=True)
-    return next((abs(a.logprob - b.logprob) for a, b in pairs if a.text != b.text), None)
 
 
 if __name__ == "__main__":

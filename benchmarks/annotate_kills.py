@@ -1,4 +1,6 @@
-"""Kills `annotate` at random moments, starts it again until it has finished, and compares.
+"""Runs of `annotate` that are killed at random moments and resumed, against one that is not.
+
+Figure: docs/annotate.md; results/annotate_kills.json.
 
 python benchmarks/annotate_kills.py
 """
@@ -15,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from results import write_results
-from tiny_pipeline import texts, write_pipeline
+from harness.results import write_results
+from harness.tiny_pipeline import texts, write_pipeline
 from wasabi import msg
 
 FORMATS = ("jsonl", "spacy")
-KILLS_A_RUN = 10  # then it is left to finish
-BAD_EVERY = 97  # a line that is no JSON, so that the list of errors is compared too
+KILLS_A_RUN = 10  # after these a run is left to finish
+BAD_EVERY = 97  # every so many lines one is not JSON, so that lists of errors are compared too
 FINISHED = 3  # exit code: documents failed
 
 
@@ -31,32 +33,32 @@ def main(
     shard_size: int = typer.Option(50, min=1),
     seed: int = 0,
 ) -> None:
-    """Kill so often; every run that came to its end must equal the one that was never killed."""
+    """Kill runs; the output of each must equal that of a run that is not killed."""
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as scratch:
-        place = Path(scratch)
-        pipeline = write_pipeline(place)
-        source = write_source(place / "source.jsonl", documents)
+        folder = Path(scratch)
+        pipeline = write_pipeline(folder)
+        source = write_source(folder / "source.jsonl", documents)
         runs: list[dict[str, Any]] = []
         whole = {}
         for format in FORMATS:
-            output = place / f"whole-{format}"
+            output = folder / f"whole-{format}"
             command = command_of(pipeline, source, output, format, shard_size)
-            times = run(command, output)
+            times = run_once(command, output)
             assert times["exit"] == FINISHED, times
             whole[format] = (output, times)
-        while (left := kills - sum(len(one["kills"]) for one in runs)) > 0:
+        while (left := kills - sum(len(run["kills"]) for run in runs)) > 0:
             format = FORMATS[len(runs) % len(FORMATS)]
-            output = place / f"killed-{len(runs)}"
+            output = folder / f"killed-{len(runs)}"
             command = command_of(pipeline, source, output, format, shard_size)
             most = min(left, KILLS_A_RUN)
-            found = kill_until_finished(command, output, whole[format][1], chance, most)
+            killed = kill_until_finished(command, output, whole[format][1], chance, most)
             equal = contents(output) == contents(whole[format][0])
-            runs.append({"format": format, "equal": equal, "kills": found})
-            msg.info(f"{format}: {len(found)} kills, {'equal' if equal else 'NOT EQUAL'}")
-    equal_runs = sum(one["equal"] for one in runs)
+            runs.append({"format": format, "equal": equal, "kills": killed})
+            msg.info(f"{format}: {len(killed)} kills, {'equal' if equal else 'NOT EQUAL'}")
+    equal_runs = sum(run["equal"] for run in runs)
     figures = {
-        "kills": sum(len(one["kills"]) for one in runs),
+        "kills": sum(len(run["kills"]) for run in runs),
         "documents": documents,
         "shard_size": shard_size,
         "runs": len(runs),
@@ -87,15 +89,15 @@ def command_of(
     return [sys.executable, "-m", "spacy", "padellm", "annotate", *paths, *options]
 
 
-def run(command: list[str], output: Path, kill_after: tuple[str, float] | None = None) -> dict:
-    """Run once.
+def run_once(command: list[str], output: Path, kill_after: tuple[str, float] | None = None) -> dict:
+    """Run a command.
 
     command (list[str]): The command line.
-    output (Path): Where it writes.
-    kill_after (tuple[str, float] | None): What to wait for, "start" of the process or of the
-        "documents", and for how many seconds more. None lets it finish.
-    RETURNS (dict): "exit", its exit code; "start_s" until it wrote documents and "s", seconds;
-        "shards", those that were done in the end.
+    output (Path): Its output folder.
+    kill_after (tuple[str, float] | None): Seconds to the kill, after the "start" of the process or
+        of the "documents". None lets it finish.
+    RETURNS (dict): "exit", its exit code; "start_s", seconds until it wrote documents; "s", seconds
+        in all; "shards", the number of finished shards.
     """
     before = shards_done(output)
     start = time.perf_counter()
@@ -129,31 +131,31 @@ def run(command: list[str], output: Path, kill_after: tuple[str, float] | None =
 def kill_until_finished(
     command: list[str], output: Path, whole: dict, chance: random.Random, most: int
 ) -> list[dict[str, Any]]:
-    """RETURNS (list[dict[str, Any]]): Of each kill, when it was and how many shards were done."""
-    found: list[dict[str, Any]] = []
+    """RETURNS (list[dict[str, Any]]): Time and number of finished shards of each kill."""
+    kills: list[dict[str, Any]] = []
     writing = whole["s"] - whole["start_s"]
-    while len(found) < most:
+    while len(kills) < most:
         # One in five anywhere from the start of the process, the rest while documents are written.
         kind = "start" if chance.random() < 0.2 else "documents"
         seconds = chance.uniform(0, whole["start_s"] if kind == "start" else writing / 5)
-        end = run(command, output, (kind, seconds))
+        end = run_once(command, output, (kind, seconds))
         if end["exit"] != -signal.SIGKILL:
-            return found
-        found.append({"after": kind, "s": round(seconds, 3), "shards": end["shards"]})
-    end = run(command, output)
+            return kills
+        kills.append({"after": kind, "s": round(seconds, 3), "shards": end["shards"]})
+    end = run_once(command, output)
     assert end["exit"] == FINISHED, end
-    return found
+    return kills
 
 
 def shards_done(output: Path) -> int:
-    """RETURNS (int): Lines of the journal."""
+    """RETURNS (int): Number of lines of the journal."""
     path = output / "progress.jsonl"
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def begun(output: Path, before: int) -> bool:
-    """RETURNS (bool): Whether a run writes documents: a temporary file is there, or a shard more
-    than before."""
+    """RETURNS (bool): Whether a run has begun to write documents: there is a temporary file, or
+    one more shard than before."""
     if shards_done(output) > before:
         return True
     folder = output / "documents"
@@ -161,7 +163,7 @@ def begun(output: Path, before: int) -> bool:
 
 
 def contents(output: Path) -> dict[str, bytes]:
-    """RETURNS (dict[str, bytes]): Every file of an output but its lock."""
+    """RETURNS (dict[str, bytes]): Every file of an output folder except the lock."""
     files = [path for path in sorted(output.rglob("*")) if path.is_file() and path.name != ".lock"]
     return {str(path.relative_to(output)): path.read_bytes() for path in files}
 

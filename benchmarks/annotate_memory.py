@@ -1,4 +1,6 @@
-"""Memory of `annotate` over many documents, with spaCy's memory zones and without.
+"""Resident memory of `annotate` over many documents, with spaCy's memory zones and without.
+
+Figure: docs/annotate.md and docs/plots/annotate_memory.svg; results/annotate_memory.json.
 
 python benchmarks/annotate_memory.py measure
 """
@@ -14,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from results import write_results
-from tiny_pipeline import texts, write_pipeline
+from harness.processes import resident_mib
+from harness.results import write_results
+from harness.tiny_pipeline import texts, write_pipeline
 from wasabi import msg
 
 if TYPE_CHECKING:
@@ -23,25 +26,26 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 PLOT = Path(__file__).parents[1] / "docs" / "plots" / "annotate_memory.svg"
-KIB_PER_MIB = 2**10
 WAYS = {"with memory zones": True, "without": False}
 
 
 @app.command()
 def measure(
     documents: int = typer.Option(100_000, min=1000),
-    early: int = typer.Option(10_000, min=1, help="Documents after which the end is compared"),
+    early: int = typer.Option(
+        10_000, min=1, help="Documents of the sample that the end is compared with"
+    ),
 ) -> None:
-    """Run `child` for each way and look at its memory; write JSON and the plot."""
+    """Run `child` for each way and sample its memory; write JSON and the plot."""
     figures: dict[str, Any] = {"documents": documents, "early": early, "ways": {}}
     with tempfile.TemporaryDirectory() as scratch:
-        place = Path(scratch)
-        pipeline = write_pipeline(place)
-        source = place / "source.jsonl"
+        folder = Path(scratch)
+        pipeline = write_pipeline(folder)
+        source = folder / "source.jsonl"
         with source.open("w", encoding="utf8") as file:
             file.writelines(json.dumps({"text": text}) + "\n" for text in texts(documents))
         for number, (name, zones) in enumerate(WAYS.items()):
-            samples = watch(pipeline, source, place / f"output-{number}", zones=zones)
+            samples = watch(pipeline, source, folder / f"output-{number}", zones=zones)
             at_early = next(mib for done, mib in samples if done >= early)
             end = samples[-1][1]
             figures["ways"][name] = {
@@ -58,8 +62,8 @@ def measure(
 
 
 def watch(pipeline: Path, source: Path, output: Path, *, zones: bool) -> list[tuple[int, float]]:
-    """RETURNS (list[tuple[int, float]]): Documents done and resident MiB, a pair a shard; the last
-    one after the last document."""
+    """RETURNS (list[tuple[int, float]]): Finished documents and resident MiB after each shard; the
+    last pair after the last document."""
     paths = map(str, (pipeline, source, output))
     option = "--zones" if zones else "--no-zones"
     process = subprocess.Popen([sys.executable, __file__, "child", *paths, option])
@@ -77,7 +81,7 @@ def watch(pipeline: Path, source: Path, output: Path, *, zones: bool) -> list[tu
 
 @app.command(hidden=True)
 def child(pipeline: str, source: Path, output: Path, zones: bool = True) -> None:
-    """Annotate, in this process."""
+    """Annotate in this process."""
     import torch
     from spacy.language import Language
 
@@ -89,34 +93,24 @@ def child(pipeline: str, source: Path, output: Path, zones: bool = True) -> None
         setattr(Language, "memory_zone", lambda self, mem=None: nullcontext())  # noqa: B010
     report = annotate_files(Job(pipeline), [source], output)
     assert report.finished
-    time.sleep(0.5)  # for the last look at its memory
+    time.sleep(0.5)  # for the last sample of its memory
 
 
 def documents_done(output: Path) -> int:
-    """RETURNS (int): Documents of the shards that are done."""
+    """RETURNS (int): Number of documents of the finished shards."""
     path = output / "progress.jsonl"
     lines = path.read_bytes().splitlines() if path.exists() else []
     return sum(json.loads(line)["documents"] for line in lines if line.endswith(b"}"))
 
 
-def resident_mib(pid: int) -> float | None:
-    """RETURNS (float | None): Memory that a process holds, in MiB; None of one that is ending."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf8").splitlines()
-    except OSError:
-        return None
-    found = [line.split()[1] for line in lines if line.startswith("VmRSS")]
-    return round(int(found[0]) / KIB_PER_MIB, 1) if found else None
-
-
 def plot(ways: dict[str, dict[str, Any]]) -> "Figure":
-    """Draw resident memory over documents: one line a way."""
+    """Draw resident memory over documents, one line per way."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.0, 3.6))
     panel = figure.subplots()
-    for number, (name, found) in enumerate(ways.items()):
-        samples: Sequence[tuple[int, float]] = found["samples"]
+    for number, (name, way) in enumerate(ways.items()):
+        samples: Sequence[tuple[int, float]] = way["samples"]
         done, mib = zip(*samples, strict=True)
         panel.plot(done, mib, color=f"C{number}", label=name)
     panel.set_ylim(bottom=0)

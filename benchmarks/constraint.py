@@ -1,23 +1,24 @@
 """Scores of a pipeline with the substring constraint and without it.
 
+Figure: results/constraint.json.
+
+python -m spacy assemble configs/en_padellm.cfg build/en_padellm
 python benchmarks/constraint.py ../shared/data build/en_padellm
 python benchmarks/constraint.py ../shared/data training/weibo/model-best --set weibo
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import corpora
-import decoders
-import shipped_adapter
 import spacy
-import torch
 import typer
-from results import write_results
-from shipped_adapter import drop_unanswered
+from harness.datasets import Dataset, find_datasets
+from harness.gold_docs import drop_unannotated, to_doc, without_annotation
+from harness.label_names import ADAPTER_LABELS
+from harness.options import Data, Lang, ResultName, Sets, Threads, set_threads
+from harness.results import write_results
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
@@ -29,25 +30,27 @@ from spacy_padellm.pipeline.loading import find_component
 from spacy_padellm.pipeline.scorer import ner_score
 from spacy_padellm.training.annotated_labels import ANNOTATED_LABELS
 
-SETS = ("conll03", "wnut17", "weibo")
 MEASURES = ("padellm_f", "padellm_p", "padellm_r", "ents_f", "ents_p", "ents_r", "not_in_text")
-# Labels of sets under the names that a pipeline of another set may have for them.
-RENAMED = {**shipped_adapter.LABELS, "conll03": decoders.SETS["conll03"][1]}
 
 
 def main(
-    data: Path = typer.Argument(..., help="Folder with NAME/test.jsonl"),
-    pipelines: list[Path] = typer.Argument(..., help="Folders of pipelines"),
-    sets: list[str] = typer.Option(list(SETS), "--set"),
-    limit: int = typer.Option(0, min=0, help="Documents of each set; 0 for all"),
-    batch_size: int = typer.Option(128, min=1),
-    device: str | None = typer.Option(None, help="torch's name of it; None for the pipeline's"),
-    threads: int | None = typer.Option(None, min=1, help="Of torch; its own choice if not given"),
-    name: str = typer.Option("constraint", help="Of the results"),
+    data: Data,
+    pipelines: Annotated[list[Path], typer.Argument(help="Folders of pipelines")],
+    sets: Sets = None,
+    lang: Lang = None,
+    limit: Annotated[
+        int, typer.Option(min=0, help="First documents of each dataset; 0 for all")
+    ] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Batch size of nlp.pipe")] = 128,
+    device: Annotated[
+        str | None, typer.Option(help="torch's name of the device; the pipeline's if not given")
+    ] = None,
+    threads: Threads = None,
+    name: ResultName = "constraint",
 ) -> None:
-    """Score test sets with the constraint on and off; print a table, write results/*.json."""
-    if threads is not None:
-        torch.set_num_threads(threads)
+    """Score test sets with the constraint on and off; write results/constraint.json."""
+    set_threads(threads)
+    datasets = find_datasets(data, sets, ("conll03", "wnut17", "weibo"), lang=lang)
     figures: dict[str, Any] = {}
     for path in pipelines:
         if not (path / "config.cfg").is_file():
@@ -58,54 +61,47 @@ def main(
             )
         overrides = {} if device is None else {"components.padellm_ner.model.device": device}
         nlp = spacy.load(path, config=overrides)
-        figures[str(path)] = found = {}
-        for one in sets:
-            ours = names_of(one, find_component(nlp).labels, labels_in(data, one))
-            if ours is None:
-                msg.warn(f"{path}: {one} is left out, the pipeline does not know its labels")
+        figures[str(path)] = scores = {}
+        for dataset in datasets:
+            labels = labels_of_pipeline(
+                dataset.name, find_component(nlp).labels, dataset.span_labels()
+            )
+            if labels is None:
+                msg.warn(f"{path}: {dataset.name} is left out, the pipeline lacks its labels")
                 continue
-            docs = gold_docs(data, one, nlp, ours, limit)
-            found[one] = {"documents": len(docs), **compare(nlp, docs, batch_size)}
+            docs = gold_docs(dataset, nlp, labels, limit)
+            scores[dataset.name] = {"documents": len(docs), **compare(nlp, docs, batch_size)}
             write_results(name, figures, device=device)
-        print_scores(str(path), found)
+        print_scores(str(path), scores)
 
 
-def labels_in(data: Path, name: str) -> set[str]:
-    """RETURNS (set[str]): The labels of a test set's spans."""
-    records = corpora.read_lines(data / name / "test.jsonl")
-    return {span["label"] for record in records for span in record["spans"]}
+def labels_of_pipeline(name: str, known: Sequence[str], labels: set[str]) -> dict[str, str] | None:
+    """Map the labels of a dataset to those of a pipeline.
 
-
-def names_of(name: str, known: Sequence[str], labels: set[str]) -> dict[str, str] | None:
-    """What a pipeline calls the labels of a set.
-
-    name (str): The set.
+    name (str): Name of the dataset.
     known (Sequence[str]): The pipeline's labels.
-    labels (set[str]): The set's labels.
-    RETURNS (dict[str, str] | None): For each label its name; labels that are not in it are left
-        out of the gold. None where the pipeline does not know them.
+    labels (set[str]): The dataset's labels.
+    RETURNS (dict[str, str] | None): The pipeline's label for each label of the dataset; spans of
+        other labels are left out of the gold. None if the pipeline lacks the labels.
     """
     if labels <= set(known):
         return {label: label for label in labels}
-    ours = RENAMED.get(name, {})
-    return dict(ours) if ours and set(ours.values()) <= set(known) else None
+    renamed = ADAPTER_LABELS.get(name, {})
+    return dict(renamed) if renamed and set(renamed.values()) <= set(known) else None
 
 
-def gold_docs(
-    data: Path, name: str, nlp: Language, ours: Mapping[str, str], limit: int
-) -> list[Doc]:
-    """RETURNS (list[Doc]): Gold documents in the set's own tokens, which answer for the labels that
-    the pipeline has a name for."""
-    lang = corpora.SETS[name][0]
+def gold_docs(dataset: Dataset, nlp: Language, labels: Mapping[str, str], limit: int) -> list[Doc]:
+    """RETURNS (list[Doc]): Gold documents in the dataset's own tokens, annotated for the labels
+    that the pipeline has."""
     docs = []
-    for record in islice(corpora.read_lines(data / name / "test.jsonl"), limit or None):
+    for record in dataset.records(limit=limit):
         spans = [
-            {**span, "label": ours[span["label"]]}
+            {**span, "label": labels[span["label"]]}
             for span in record["spans"]
-            if span["label"] in ours
+            if span["label"] in labels
         ]
-        doc = corpora.to_doc({**record, "spans": spans}, nlp.vocab, lang)
-        doc.user_data[ANNOTATED_LABELS] = sorted(set(ours.values()))
+        doc = to_doc({**record, "spans": spans}, nlp.vocab, dataset.lang)
+        doc.user_data[ANNOTATED_LABELS] = sorted(set(labels.values()))
         docs.append(doc)
     return docs
 
@@ -115,58 +111,50 @@ def compare(nlp: Language, docs: Sequence[Doc], batch_size: int) -> dict[str, di
 
     nlp (Language): The pipeline.
     docs (Sequence[Doc]): Gold documents.
-    batch_size (int): Documents that go through together.
+    batch_size (int): Batch size of nlp.pipe.
     RETURNS (dict[str, dict[str, Any]]): For "on" and "off": MEASURES, shares in [0, 1], and the
-        seconds that it took. Entities of labels that the gold does not answer for are not counted.
+        seconds. Entities of labels that the gold is not annotated for are not counted.
     """
     ner = find_component(nlp)
     assert isinstance(ner, PadellmNER)
     shipped = ner.decoder
     if "constrained" not in {field.name for field in fields(shipped)}:
         msg.fail(f"{type(shipped).__name__} has no setting constrained", exits=1)
-    found = {}
+    figures = {}
     try:
         for name, constrained in (("off", False), ("on", True)):
             ner.decoder = replace(shipped, constrained=constrained)
-            examples = [Example(_unannotated(doc), doc) for doc in docs]
+            examples = [Example(without_annotation(doc), doc) for doc in docs]
             evaluation = evaluate(nlp, ner, examples, batch_size=batch_size)
             for outcome in evaluation.outcomes:
-                drop_unanswered(outcome.example.predicted, outcome.example.reference)
+                drop_unannotated(outcome.example.predicted, outcome.example.reference)
             scores = ner_score(outcome.example for outcome in evaluation.outcomes)
             mentions = evaluation.metrics["mentions"]
             scores["not_in_text"] = mentions["unaligned"]["not_in_text"]["share"]
-            found[name] = {
+            figures[name] = {
                 **{measure: scores[measure] for measure in MEASURES},
                 "mentions_said": mentions["said"],
                 "seconds": evaluation.metrics["speed"]["seconds"],
             }
     finally:
         ner.decoder = shipped
-    return found
+    return figures
 
 
 def print_scores(title: str, figures: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print scores, two rows a set."""
+    """Print scores, two rows per dataset."""
     rows = [
         [
             name,
             way,
-            *("" if one[way][m] is None else f"{100 * one[way][m]:.2f}" for m in MEASURES),
+            *("" if row[way][m] is None else f"{100 * row[way][m]:.2f}" for m in MEASURES),
         ]
-        for name, one in figures.items()
+        for name, row in figures.items()
         for way in ("off", "on")
     ]
     header = ["set", "constraint", *MEASURES[:-1], "not in text, %"]
     msg.divider(title)
     msg.table(rows, header=header, divider=True, aligns=["l", "l", *["r"] * len(MEASURES)])
-
-
-def _unannotated(doc: Doc) -> Doc:
-    return Doc(
-        doc.vocab,
-        words=[token.text for token in doc],
-        spaces=[bool(token.whitespace_) for token in doc],
-    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""How latency, throughput and memory grow with labels, mentions, length of the text and batch.
+"""Growth of latency, throughput and peak memory with labels, mentions, text length and batch size.
+
+Figures: docs/growth.md and docs/plots/growth-*.svg; results/growth/*.json.
 
 python benchmarks/growth.py ../shared/data --model 135m --device cuda
 python benchmarks/growth.py ../shared/data --repeat 1 --together 1 --labels 1,8 --mentions 0,3 \\
@@ -6,20 +8,23 @@ python benchmarks/growth.py ../shared/data --repeat 1 --together 1 --labels 1,8 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import typer
-from contenders import ALL_TOGETHER, Contender, Entrant, Run, able
-from documents import Documents, grow, words_of
-from forced import ForcedModel
-from growth_plot import write_plots
-from peak import peak_of
-from results import write_results
-from shapes import NAMES, load_model
+from harness.contenders import ALL_TOGETHER, Contender, able
+from harness.datasets import find_datasets
+from harness.documents import Documents
+from harness.entrant import Entrant, Run
+from harness.forced import ForcedModel
+from harness.grown import grow, words_of
+from harness.growth_figure import write_plots
+from harness.options import Data, Device, Model, ResultName, Sets, Threads, set_threads
+from harness.peak import Peak, peak_of
+from harness.results import write_results
+from harness.shapes import load_model
 from wasabi import msg
 
 from spacy_padellm.engine.memory import is_out_of_memory
@@ -38,9 +43,9 @@ DEFAULT = ("struct", "replicated", "tree", "tree, as shipped")
 
 @dataclass(frozen=True)
 class Size:
-    """Size of what is decoded.
+    """Size of the documents of a measurement.
 
-    labels (int): Labels asked for.
+    labels (int): Number of labels.
     mentions (int): Mentions of each document, of all labels together.
     tokens (int): Tokens of each text.
     batch (int): Documents that are decoded together for throughput and memory.
@@ -52,32 +57,69 @@ class Size:
     batch: int = 1
 
 
+@dataclass
+class Measured:
+    """A contender at one size.
+
+    entrant (Entrant): The contender.
+    first (Run): Its first run over the batch.
+    peak (Peak | None): Peak memory of that run; None on a CPU.
+    slow (bool): Whether that run took too long to be repeated.
+    alone (list[float]): Seconds of each run over one document.
+    together (list[Run]): Runs over the batch.
+    """
+
+    entrant: Entrant
+    first: Run
+    peak: Peak | None
+    slow: bool
+    alone: list[float] = field(default_factory=list)
+    together: list[Run] = field(default_factory=list)
+
+    def figures(self, batch: int) -> dict[str, Any]:
+        """RETURNS (dict[str, Any]): The figures, as of `measure`."""
+        return {
+            "contender": self.entrant.name,
+            "ms": 1000 * median(self.alone),
+            "documents_per_s": batch / median(run.seconds for run in self.together),
+            "peak_gib": self.peak and self.peak.gib,
+            "ran_out_of_memory": self.peak and self.peak.ran_out,
+            "passes": len(self.first.work.passes),
+            "documents_as_gold": self.first.as_gold,
+        }
+
+
 def main(
-    data: Path = typer.Argument(..., help="Folder with conll03/test.jsonl"),
-    model: str = typer.Option("135m", help=f"One of {', '.join(NAMES)}"),
-    labels: str = typer.Option(SIZES["labels"], help="Numbers of labels; empty for none"),
-    mentions: str = typer.Option(SIZES["mentions"], help="Mentions of a document"),
-    tokens: str = typer.Option(SIZES["tokens"], help="Tokens of a text"),
-    batch: str = typer.Option(SIZES["batch"], help="Documents of a batch"),
-    contender: list[str] = typer.Option(list(DEFAULT)),
-    together: int = typer.Option(
-        0, min=0, help="Documents of the other axes' throughput; 0 for 64 on a GPU, else 4"
-    ),
-    repeat: int = typer.Option(3, min=1, help="Runs of each contender at each size"),
-    most_seconds: float = typer.Option(
-        20.0, help="A contender that takes longer is not asked for larger sizes of that kind"
-    ),
-    device: str = "cpu",
-    threads: int | None = typer.Option(None, min=1, help="Of torch; its own choice if not given"),
-    plots: bool = typer.Option(True, help="Draw docs/plots/growth-*.svg too"),
-    name: str = typer.Option("", help="Of the results; growth/MODEL-DEVICE if not given"),
+    data: Data,
+    sets: Sets = None,
+    model: Model = "135m",
+    labels: Annotated[str, typer.Option(help="Numbers of labels; empty for none")] = SIZES[
+        "labels"
+    ],
+    mentions: Annotated[str, typer.Option(help="Mentions of a document")] = SIZES["mentions"],
+    tokens: Annotated[str, typer.Option(help="Tokens of a text")] = SIZES["tokens"],
+    batch: Annotated[str, typer.Option(help="Documents of a batch")] = SIZES["batch"],
+    contender: Annotated[
+        list[str] | None, typer.Option(help=f"{'; '.join(DEFAULT)} if none")
+    ] = None,
+    together: Annotated[
+        int,
+        typer.Option(min=0, help="Documents of the other axes' batch; 0 for 64 on a GPU, else 4"),
+    ] = 0,
+    repeat: Annotated[int, typer.Option(min=1, help="Runs of each contender at each size")] = 3,
+    most_seconds: Annotated[
+        float, typer.Option(help="A contender that takes longer is not run at larger sizes")
+    ] = 20.0,
+    device: Device = "cpu",
+    threads: Threads = None,
+    plots: Annotated[bool, typer.Option(help="Draw docs/plots/growth-*.svg too")] = True,
+    name: ResultName = "",
 ) -> None:
-    """Measure; print a table a kind of size, write plots and JSON to results/growth/."""
-    if threads is not None:
-        torch.set_num_threads(threads)
-    words = words_of(data)
-    measured = load_model(model, device)
-    contenders = able(measured.device, contender)
+    """Measure; print a table per kind of size, write plots and results/growth/MODEL-DEVICE.json."""
+    set_threads(threads)
+    words = words_of(find_datasets(data, sets, ("conll03",))[0])
+    loaded = load_model(model, device)
+    contenders = able(loaded.device, contender or DEFAULT)
     if device == "cpu":
         msg.warn("Peak memory is left out: it needs CUDA")
     base = Size(batch=together or (64 if device != "cpu" else 4))
@@ -90,13 +132,13 @@ def main(
         "axes": {},
     }
     axes = {"labels": labels, "mentions": mentions, "tokens": tokens, "batch": batch}
-    for axis, given in axes.items():
-        values = [int(value) for value in given.split(",") if value.strip()]
-        sizes = list(fitting(axis, values, base, words, measured))
+    for axis, text in axes.items():
+        values = [int(value) for value in text.split(",") if value.strip()]
+        sizes = list(fitting(axis, values, base, words, loaded))
         if not sizes:
             continue
         figures["axes"][axis] = points = measure(
-            measured, words, axis, sizes, contenders, repeat, most_seconds
+            loaded, words, axis, sizes, contenders, repeat, most_seconds
         )
         print_points(axis, points)
         write_results(name, figures, device=device)
@@ -107,23 +149,23 @@ def main(
 def fitting(
     axis: str, values: Sequence[int], base: Size, words: Sequence[str], model: ForcedModel
 ) -> Iterator[Size]:
-    """Sizes along an axis; those that can't be are left out, with a printed reason.
+    """Select the sizes along an axis that are possible; print why others are left out.
 
     axis (str): A field of Size.
     values (Sequence[int]): Its values.
     base (Size): All other fields.
-    words (Sequence[str]): Words to write with.
-    model (ForcedModel): The model, for its window.
+    words (Sequence[str]): Words of the texts.
+    model (ForcedModel): The model, for its context window.
     YIELDS (Size): The sizes.
     """
-    most = model.max_positions
+    window = model.max_positions
     for value in values:
         size = replace(base, **{axis: value})
-        if axis == "tokens" and most is not None and value + BESIDE_TEXT > most:
-            size = replace(size, tokens=most - BESIDE_TEXT)
-            msg.warn(f"{value} tokens pass the model's window of {most}: {size.tokens} instead")
+        if axis == "tokens" and window is not None and value + BESIDE_TEXT > window:
+            size = replace(size, tokens=window - BESIDE_TEXT)
+            msg.warn(f"{value} tokens pass the model's window of {window}: {size.tokens} instead")
         if axis == "mentions":
-            # The text grows with them, alike for all, so that a mention has its words.
+            # The text is long enough for the most mentions, and of the same length for all.
             size = replace(size, tokens=max(base.tokens, 6 * max(values)))
         try:
             documents_of(size, words, model.codec, 1)
@@ -159,15 +201,15 @@ def measure(
     """Measure contenders at sizes, by turns, after a warm-up at each size.
 
     model (ForcedModel): The model.
-    words (Sequence[str]): Words to write with.
+    words (Sequence[str]): Words of the texts.
     axis (str): The field of Size that grows.
     sizes (Sequence[Size]): The sizes.
-    contenders (Sequence[Contender]): The ways.
-    repeat (int): Runs; medians are taken.
-    most_seconds (float): Of a run; a contender above it is not asked for the sizes that follow.
-    RETURNS (list[dict[str, Any]]): One a size and contender: "at", "contender", "ms" of one
-        document alone, "documents_per_s" of a batch, "peak_gib" of a batch above what lay on the
-        device before, "ran_out_of_memory" (the decoder then halves the batch; both None without
+    contenders (Sequence[Contender]): The contenders.
+    repeat (int): Number of runs; medians are taken.
+    most_seconds (float): A contender whose run takes longer is left out of the sizes that follow.
+    RETURNS (list[dict[str, Any]]): Figures of each size and contender: "at", "contender", "ms" of
+        one document alone, "documents_per_s" of a batch, "peak_gib" of a batch above the memory
+        allocated before, "ran_out_of_memory" (the decoder then halves the batch; both None without
         CUDA), "passes" of the batch, "documents_as_gold" of it.
     """
     points: list[dict[str, Any]] = []
@@ -175,70 +217,59 @@ def measure(
     for size in sizes:
         documents = documents_of(size, words, model.codec, size.batch)
         where = f"{axis} {getattr(size, axis)}"
-        entrants: list[Entrant] = []
-        kept: dict[str, dict[str, Any]] = {}
-        runs: dict[str, list[Run]] = {}
-        slow: set[str] = set()
-        for one in left[:]:
+        rows: list[Measured] = []
+        for contender in left[:]:
             try:
-                entrant = Entrant(one, model, documents, batch_tokens=ALL_TOGETHER)
-                entrant.run([0])
-                run, peak = peak_of(entrant.run, model.device)
+                rows.append(_first_run(contender, model, documents, most_seconds))
             except Exception as error:
                 # A text that leaves no room for the answer, or one document that doesn't fit.
                 if not isinstance(error, ValueError) and not is_out_of_memory(error):
                     raise
-                msg.warn(f"{one.name}: left out from {where} on. {error}")
-                left.remove(one)
-                continue
-            entrants.append(entrant)
-            kept[one.name] = {
-                "peak_gib": peak and peak.gib,
-                "ran_out_of_memory": peak and peak.ran_out,
-                "passes": len(run.work.passes),
-                "documents_as_gold": run.as_gold,
-            }
-            if run.seconds > most_seconds:
-                slow.add(one.name)
-            # On a GPU a size costs more at first (kernels chosen, graphs captured).
-            counts = one.name in slow or model.device.type == "cpu"
-            runs[one.name] = [run] if counts else []
-        alone: dict[str, list[float]] = {name: [] for name in runs}
+                msg.warn(f"{contender.name}: left out from {where} on. {error}")
+                left.remove(contender)
         for _ in range(repeat):
-            for entrant in entrants:
-                alone[entrant.name].append(entrant.run([0]).seconds)
-                if entrant.name not in slow and len(runs[entrant.name]) < repeat:
-                    runs[entrant.name].append(entrant.run())
+            for row in rows:
+                row.alone.append(row.entrant.run([0]).seconds)
+                if not row.slow and len(row.together) < repeat:
+                    row.together.append(row.entrant.run())
         points += [
-            {
-                "at": getattr(size, axis),
-                **asdict(size),
-                "contender": name,
-                "ms": 1000 * median(alone[name]),
-                "documents_per_s": size.batch / median(run.seconds for run in found),
-                **kept[name],
-            }
-            for name, found in runs.items()
+            {"at": getattr(size, axis), **asdict(size), **row.figures(size.batch)} for row in rows
         ]
-        for name in slow:
-            msg.warn(f"{name}: above {most_seconds} s at {where}, no further")
-        left = [one for one in left if one.name not in slow]
+        for row in rows:
+            if row.slow:
+                msg.warn(f"{row.entrant.name}: above {most_seconds} s at {where}, no further")
+        slow = {row.entrant.name for row in rows if row.slow}
+        left = [contender for contender in left if contender.name not in slow]
     return points
 
 
+def _first_run(
+    contender: Contender, model: ForcedModel, documents: Documents, most_seconds: float
+) -> Measured:
+    """RETURNS (Measured): A contender after its warm-up and its first run over the batch."""
+    entrant = Entrant(contender, model, documents, batch_tokens=ALL_TOGETHER)
+    entrant.run([0])
+    run, peak = peak_of(entrant.run, model.device)
+    row = Measured(entrant, run, peak, run.seconds > most_seconds)
+    # On a GPU the first run of a size is slow (kernels chosen, graphs captured).
+    if row.slow or model.device.type == "cpu":
+        row.together.append(run)
+    return row
+
+
 def print_points(axis: str, points: Sequence[Mapping[str, Any]]) -> None:
-    """Print what was measured along an axis."""
+    """Print the figures along an axis."""
     rows = [
         [
-            str(one["at"]),
-            one["contender"],
-            f"{one['ms']:.1f}",
-            f"{one['documents_per_s']:.2f}",
-            "" if one["peak_gib"] is None else f"{one['peak_gib']:.3f}",
-            str(one["passes"]),
-            f"{one['documents_as_gold']} of {one['batch']}",
+            str(point["at"]),
+            point["contender"],
+            f"{point['ms']:.1f}",
+            f"{point['documents_per_s']:.2f}",
+            "" if point["peak_gib"] is None else f"{point['peak_gib']:.3f}",
+            str(point["passes"]),
+            f"{point['documents_as_gold']} of {point['batch']}",
         ]
-        for one in points
+        for point in points
     ]
     header = [axis, "contender", "ms alone", "docs/s together", "peak GiB", "passes", "as gold"]
     msg.divider(f"growth with {axis}")

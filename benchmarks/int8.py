@@ -1,4 +1,6 @@
-"""int8 on a CPU: time and quality of the shipped model by each way of computing, side by side.
+"""Time and scores of the shipped model on a CPU in float32, bfloat16 and int8, by turns.
+
+Figure: README, "Speed on a CPU"; results/int8.json.
 
 python benchmarks/int8.py ../shared/data
 """
@@ -7,13 +9,15 @@ import os
 import time
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import spacy
 import torch
 import typer
-from results import write_results
-from shipped_adapter import drop_unanswered, read, to_doc
+from harness.datasets import find_datasets
+from harness.gold_docs import drop_unannotated, to_adapter_doc, without_annotation
+from harness.options import Data, Lang, Sets
+from harness.pipelines import CONFIG, config_pipeline, set_labels
+from harness.results import write_results
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
@@ -21,27 +25,29 @@ from wasabi import msg
 
 from spacy_padellm.pipeline.scorer import ner_score
 
-# conll03 was not trained on; its labels are those of wikigold
-SETS = {"wikigold": "wikigold", "conll03": "wikigold", "wnut17": "wnut17"}
 WAYS: dict[str, dict[str, Any]] = {
     "float32": {},
-    "bfloat16": {"dtype": "bfloat16"},
-    "int8": {"quantize": "int8"},
+    "bfloat16": {"model.dtype": "bfloat16"},
+    "int8": {"model.quantize": "int8"},
 }
 KEPT = ("padellm_p", "padellm_r", "padellm_f", "ents_f")
 
 
 def main(
-    data: Path = typer.Argument(..., help="Folder with wikigold, conll03, wnut17"),
-    documents: int = typer.Option(100, min=1, help="Documents of each set, from its first on"),
-    batch: int = typer.Option(20, min=1, help="Documents before the next way has its turn"),
-    config: Path = Path("configs/en_padellm.cfg"),
+    data: Data,
+    sets: Sets = None,
+    lang: Lang = None,
+    documents: Annotated[int, typer.Option(min=1, help="First documents of each dataset")] = 100,
+    batch: Annotated[int, typer.Option(min=1, help="Documents of a turn")] = 20,
+    config: Annotated[Path, typer.Option(help="Config of the pipeline")] = CONFIG,
+    name: Annotated[str, typer.Option(help="Name of the results")] = "int8",
 ) -> None:
+    """Score and time all three; write results/int8.json."""
     torch.set_num_threads(1)
-    pipelines = {name: pipeline(config, settings) for name, settings in WAYS.items()}
-    warm_up = "Marie Curie left Warsaw for Paris."
+    datasets = find_datasets(data, sets, ("wikigold", "conll03", "wnut17"), lang=lang)
+    pipelines = {way: config_pipeline(config, settings) for way, settings in WAYS.items()}
     for nlp in pipelines.values():
-        nlp(warm_up)
+        nlp("Marie Curie left Warsaw for Paris.")  # loads the weights
     figures: dict[str, Any] = {
         "threads": 1,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
@@ -50,34 +56,27 @@ def main(
         "load_average_before": [round(load, 2) for load in os.getloadavg()],
     }
     vocab = pipelines["float32"].vocab
-    for name, labels in SETS.items():
-        records = list(read(data, name, "test"))[:documents]
-        golds = [to_doc(record, labels, vocab, natural=False) for record in records]
-        figures[name] = compare(pipelines, golds, batch)
-        for way, facts in figures[name].items():
-            msg.good(f"{name} {way}: {facts}")
+    for dataset in datasets:
+        for nlp in pipelines.values():
+            labels = set_labels(nlp, dataset)
+        golds = [
+            to_adapter_doc(record, labels, vocab, lang=dataset.lang)
+            for record in dataset.records(limit=documents)
+        ]
+        figures[dataset.name] = compare(pipelines, golds, batch)
+        for way, row in figures[dataset.name].items():
+            msg.good(f"{dataset.name} {way}: {row}")
+    rows = [figures[dataset.name] for dataset in datasets]
+    seconds = {way: sum(row[way]["cpu_s"] for row in rows) for way in WAYS}
     figures["all"] = {
         way: {
-            "speedup": total(figures, "float32") / total(figures, way),
-            "agreeing": sum(figures[name][way]["documents_agreeing"] for name in SETS),
+            "speedup": seconds["float32"] / seconds[way],
+            "agreeing": sum(row[way]["documents_agreeing"] for row in rows),
         }
         for way in WAYS
     }
     figures["load_average_after"] = [round(load, 2) for load in os.getloadavg()]
-    write_results("int8", figures)
-
-
-def pipeline(config: Path, settings: dict[str, Any]) -> Language:
-    """RETURNS (Language): The default pipeline, computed in a way."""
-    overrides = {f"components.padellm_ner.model.{name}": value for name, value in settings.items()}
-    return spacy.util.load_model_from_config(
-        spacy.util.load_config(config, overrides=overrides), auto_fill=True
-    )
-
-
-def total(figures: dict[str, Any], way: str) -> float:
-    """RETURNS (float): Seconds of the process for all sets."""
-    return sum(figures[name][way]["cpu_s"] for name in SETS)
+    write_results(name, figures)
 
 
 def compare(
@@ -85,29 +84,30 @@ def compare(
 ) -> dict[str, dict[str, Any]]:
     """Score and time pipelines by turns.
 
-    pipelines (dict[str, Language]): By name; "float32" is what the others are compared with.
+    pipelines (dict[str, Language]): Pipelines by name; "float32" is the one that the others are
+        compared with.
     golds (list[Doc]): Gold documents.
     batch (int): Documents of a turn.
-    RETURNS (dict[str, dict[str, Any]]): Scores, seconds of the process, and the documents whose
-        spans are those of float32, by pipeline.
+    RETURNS (dict[str, dict[str, Any]]): By pipeline the scores, CPU seconds of the process, and
+        number of documents with the spans of float32.
     """
     seconds: dict[str, float] = defaultdict(float)
-    said: dict[str, list[Doc]] = defaultdict(list)
+    docs: dict[str, list[Doc]] = defaultdict(list)
     for start in range(0, len(golds), batch):
         for name, nlp in pipelines.items():
-            docs = [copy_of(gold, nlp) for gold in golds[start : start + batch]]
+            blank = [without_annotation(gold, nlp.vocab) for gold in golds[start : start + batch]]
             begin = time.process_time()
-            said[name] += nlp.pipe(docs, batch_size=batch)
+            docs[name] += nlp.pipe(blank, batch_size=batch)
             seconds[name] += time.process_time() - begin
     figures = {}
     for name in pipelines:
         agreeing = sum(
-            spans(doc) == spans(exact)
-            for doc, exact in zip(said[name], said["float32"], strict=True)
+            _spans(doc) == _spans(exact)
+            for doc, exact in zip(docs[name], docs["float32"], strict=True)
         )
         examples = [
-            Example(drop_unanswered(doc, gold), gold)
-            for doc, gold in zip(said[name], golds, strict=True)
+            Example(drop_unannotated(doc, gold), gold)
+            for doc, gold in zip(docs[name], golds, strict=True)
         ]
         scores = ner_score(examples)
         figures[name] = {
@@ -119,14 +119,7 @@ def compare(
     return figures
 
 
-def copy_of(gold: Doc, nlp: Language) -> Doc:
-    """RETURNS (Doc): The same tokens, not annotated."""
-    spaces = [bool(token.whitespace_) for token in gold]
-    return Doc(nlp.vocab, words=[token.text for token in gold], spaces=spaces)
-
-
-def spans(doc: Doc) -> set[tuple[int, int, str]]:
-    """RETURNS (set[tuple[int, int, str]]): All spans that were found."""
+def _spans(doc: Doc) -> set[tuple[int, int, str]]:
     return {(span.start, span.end, span.label_) for span in doc.spans["padellm_ner"]}
 
 

@@ -1,67 +1,65 @@
 """Latency of one document: every way of finding entities by turns in one process.
 
+Figure: README, "Speed on a GPU" and "Speed on a CPU"; results/latency/*.json.
+
 python benchmarks/latency.py ../shared/data --model 135m
 python benchmarks/latency.py ../shared/data --model 7b --device cuda
 python benchmarks/latency.py ../shared/data --model adapter
+python benchmarks/latency.py my_corpus/test.jsonl --lang de
 """
 
-from pathlib import Path
+from typing import Annotated
 
 import typer
-from comparison import measure, print_table
-from prepared import prepare
-from results import write_results
-from shapes import NAMES
+from harness.datasets import find_datasets
+from harness.options import (
+    Contenders,
+    Data,
+    Device,
+    Lang,
+    Model,
+    OwnAnswers,
+    Repeat,
+    ResultName,
+    Sets,
+    Threads,
+)
+from harness.results import write_results
+from harness.speed import prepare
 
 COLUMNS = (
-    ("ms a document", lambda one: f"{one['ms_a_document']:.1f}"),
-    ("passes", lambda one: f"{one['passes_a_document']:.2f}"),
-    ("floor, ms", lambda one: f"{1000 * one['floor_seconds'] / one['documents']:.2f}"),
+    ("ms a document", lambda row: f"{row['ms_a_document']:.1f}"),
+    ("passes", lambda row: f"{row['passes_a_document']:.2f}"),
+    ("floor, ms", lambda row: f"{1000 * row['floor_seconds'] / row['documents']:.2f}"),
 )
 
 
 def main(
-    data: Path = typer.Argument(..., help="Folder with NAME/test.jsonl"),
-    model: str = typer.Option("135m", help=f"One of {', '.join(NAMES)}"),
-    sets: list[str] = typer.Option(["conll03", "weibo"], "--set"),
-    documents: int = typer.Option(16, min=1, help="Documents of each set, from its first on"),
-    repeat: int = typer.Option(3, min=1, help="Runs of each contender over each document"),
-    contender: list[str] = typer.Option([], help="Those to run; all if none is given"),
-    device: str = "cpu",
-    threads: int | None = typer.Option(None, min=1, help="Of torch; its own choice if not given"),
-    own_answers: bool = typer.Option(
-        False, help="With adapter: the parallel ways say what the model says, not gold"
-    ),
-    name: str = typer.Option("", help="Of the results; latency/MODEL-DEVICE if not given"),
+    data: Data,
+    model: Model = "135m",
+    sets: Sets = None,
+    lang: Lang = None,
+    documents: Annotated[int, typer.Option(min=1, help="First documents of each dataset")] = 16,
+    repeat: Repeat = 3,
+    contender: Contenders = None,
+    device: Device = "cpu",
+    threads: Threads = None,
+    own_answers: OwnAnswers = False,
+    name: ResultName = "",
 ) -> None:
-    """Time one document after the other; print a table, write results/latency/*.json."""
-    ready = prepare(
-        data,
-        model,
-        sets,
+    """Time one document after the other; print a table, write results/latency/MODEL-DEVICE.json."""
+    run = prepare(
+        find_datasets(data, sets, ("conll03", "weibo"), lang=lang),
         documents,
-        contender,
+        model,
         device,
+        contender or (),
         repeat=repeat,
         threads=threads,
         own_answers=own_answers,
     )
-    figures = ready.figures
-    for one, part in ready.sets.items():
-        figures["sets"][one] = {
-            "documents": len(part),
-            "labels": len(part.labels),
-            "mentions": part.n_mentions,
-            "contenders": measure(
-                ready.model, part, ready.contenders, ready.floors, repeat, ready.own_answers
-            ),
-        }
-        print_table(
-            f"{one}, {len(part)} documents, one at a time",
-            figures["sets"][one]["contenders"],
-            COLUMNS,
-        )
-        write_results(name or f"latency/{model}-{device}", figures, device=device)
+    for _ in run.measure(COLUMNS, together=False):
+        write_results(name or f"latency/{model}-{device}", run.figures, device=device)
 
 
 if __name__ == "__main__":

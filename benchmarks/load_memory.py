@@ -1,43 +1,39 @@
-"""What the assembled pipeline costs to load, and the peak memory of annotating with it.
+"""Time of loading the assembled pipeline, and peak memory of annotating with it.
 
+Figure: README, "Speed on a CPU"; results/load_memory.json.
+
+python -m spacy assemble configs/en_padellm.cfg build/en_padellm
 python benchmarks/load_memory.py measure build/en_padellm ../shared/data
 """
 
 import json
-import resource
-import subprocess
-import sys
 import time
-from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import srsly
 import typer
-from results import write_results
+from harness.datasets import find_datasets
+from harness.processes import peak_gib, run_child
+from harness.results import write_results
 from wasabi import msg
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
-KIB_PER_GIB = 2**20
 
 
 @app.command()
 def measure(
     pipeline: Path,
-    data: Path,
-    documents: int = typer.Option(100, min=1, help="Sentences of conll03 test, from the first on"),
+    data: Path = typer.Argument(..., help="Folder with conll03, or one dataset's folder or file"),
+    documents: int = typer.Option(100, min=1, help="First documents of the dataset"),
     repeat: int = typer.Option(3, min=1, help="Fresh processes"),
-    threads: int | None = typer.Option(None, min=1, help="Of torch; its own choice if not given"),
+    threads: int | None = typer.Option(
+        None, min=1, help="Threads of torch; its own choice if none"
+    ),
 ) -> None:
     """Run `child` in fresh processes; take medians of the times, and the worst peak."""
-    command = [sys.executable, __file__, "child", str(pipeline), str(data), str(documents)]
-    if threads is not None:
-        command += ["--threads", str(threads)]
-    runs = []
-    for _ in range(repeat):
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        runs.append(json.loads(done.stdout.splitlines()[-1]))
+    options = [] if threads is None else ["--threads", threads]
+    runs = [run_child(__file__, pipeline, data, documents, *options) for _ in range(repeat)]
     timed = [key for key in runs[0] if key.endswith("_s")]
     figures = {
         **{key: round(median(run[key] for run in runs), 2) for key in timed},
@@ -54,7 +50,8 @@ def measure(
 def child(pipeline: Path, data: Path, documents: int, threads: int | None = None) -> None:
     """Import, load, annotate; print the figures as one line of JSON.
 
-    Weights load on first need: the time of loading is that of `spacy.load` and a first document.
+    Weights are loaded on first need: the time of loading is that of `spacy.load` and a first
+    document.
     """
     start = clock()
     import peft  # noqa: F401
@@ -70,9 +67,8 @@ def child(pipeline: Path, data: Path, documents: int, threads: int | None = None
     loaded = clock()
     nlp("Marie Curie left Warsaw for Paris.")
     ready, ready_gib = clock(), peak_gib()
-    path = data / "conll03" / "test.jsonl"
-    texts = [record["text"] for record in islice(srsly.read_jsonl(path), documents)]
-    entities = sum(len(doc.ents) for doc in nlp.pipe(texts))
+    (dataset, *_) = find_datasets(data, None, ("conll03",))
+    entities = sum(len(doc.ents) for doc in nlp.pipe(dataset.texts(limit=documents)))
     annotated = clock()
     figures: dict[str, Any] = {
         "threads": torch.get_num_threads(),
@@ -92,14 +88,8 @@ def child(pipeline: Path, data: Path, documents: int, threads: int | None = None
 
 
 def clock() -> tuple[float, float]:
-    """RETURNS (tuple[float, float]): Seconds of this process, and seconds on the clock."""
+    """RETURNS (tuple[float, float]): CPU seconds of this process, and wall-clock seconds."""
     return time.process_time(), time.perf_counter()
-
-
-def peak_gib() -> float:
-    """RETURNS (float): The most memory that this process has held so far, resident, in GiB."""
-    # Linux counts ru_maxrss in KiB.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_GIB
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Tables of what `quality.py train` measured.
+"""Tables of the results of `quality.py train`.
+
+Figures: README, "Ways of finding entities, on one base".
 
 python benchmarks/quality.py table sets
 python benchmarks/quality.py table levers
@@ -12,7 +14,7 @@ from typing import Any
 
 import srsly
 import typer
-from results import RESULTS
+from harness.results import RESULTS
 
 Figures = dict[str, Any]
 SETS = ("conll03", "resume", "weibo", "wikigold", "wnut17", "btc")
@@ -23,28 +25,27 @@ app = typer.Typer(help=__doc__, no_args_is_help=True)
 
 @app.command()
 def sets(folder: Path = RESULTS / "quality", measure: str = "padellm_f") -> None:
-    """Print a row a set and a column a way: the test set by the decoder that was best on dev."""
+    """Print one row per set and one column per way: the test set by the decoder best on dev."""
     runs = read(folder)
     _print(["set", *WAYS], ["---", *["---:"] * len(WAYS)])
     means: dict[str, list[float]] = {way: [] for way in WAYS}
-    for name in SETS:
+    others = {name for name, _, _ in runs} - set(SETS)
+    for name in (*SETS, *sorted(others)):
         row = [name]
         for way in WAYS:
-            found = values(runs.get((name, way, ""), []), "test", measure)
-            row.append(spread(found))
-            means[way] += [statistics.mean(found)] if found else []
+            scores = values(runs.get((name, way, ""), []), "test", measure)
+            row.append(spread(scores))
+            means[way] += [statistics.mean(scores)] if scores else []
         _print(row)
-    _print(
-        ["mean", *(spread([statistics.mean(found)] if found else []) for found in means.values())]
-    )
+    _print(["mean", *(spread([statistics.mean(m)] if m else []) for m in means.values())])
 
 
 @app.command()
 def levers(folder: Path = RESULTS / "quality", name: str = "conll03") -> None:
-    """Print a row a variant of the parallel way on one set: dev and test, seed 0 alone."""
+    """Print one row per variant of the parallel way on one set: dev and test, seed 0 alone."""
     _print(["variant", "dev", "test", "exact counts", "decoder"], ["---", *["---:"] * 3, "---"])
-    for (one, way, variant), seeds in read(folder).items():
-        if (one, way) == (name, "padellm"):
+    for (set_name, way, variant), seeds in read(folder).items():
+        if (set_name, way) == (name, "padellm"):
             first = [run for run in seeds if run["seed"] == 0]
             row = [spread(values(first, split, "padellm_f")) for split in ("dev", "test")]
             row.append(spread(values(first, "test", "count_accuracy")))
@@ -53,7 +54,7 @@ def levers(folder: Path = RESULTS / "quality", name: str = "conll03") -> None:
 
 @app.command()
 def runs(folder: Path = RESULTS / "quality") -> None:
-    """Print all that was measured, a row a set, way and variant: means over seeds."""
+    """Print all results, one row per set, way and variant: means over seeds."""
     measures = (
         ("dev", "padellm_f"),
         ("test", "padellm_f"),
@@ -61,47 +62,54 @@ def runs(folder: Path = RESULTS / "quality") -> None:
         ("test", "count_accuracy"),
         ("test", "not_in_text"),
     )
-    header = ["set", "way", "variant", "seeds", *(" ".join(one) for one in measures), "decoder"]
+    header = [
+        "set",
+        "way",
+        "variant",
+        "seeds",
+        *(" ".join(measure) for measure in measures),
+        "decoder",
+    ]
     _print(header, ["---"] * len(header))
     for (name, way, variant), seeds in read(folder).items():
         row = [spread(values(seeds, *measure)) for measure in measures]
-        decoders = "; ".join(sorted({one["decoder"] for one in seeds}))
+        decoders = "; ".join(sorted({run["decoder"] for run in seeds}))
         _print([name, way, variant, str(len(seeds)), *row, decoders])
 
 
 def read(folder: Path) -> dict[tuple[str, str, str], list[Figures]]:
-    """RETURNS (dict[tuple[str, str, str], list[dict]]): For each set, way and variant its seeds."""
-    found: dict[tuple[str, str, str], list[Figures]] = {}
+    """RETURNS (dict[tuple[str, str, str], list[dict]]): Runs of all seeds by set, way, variant."""
+    runs: dict[tuple[str, str, str], list[Figures]] = {}
     for path in sorted(folder.glob("*.json")):
-        one = srsly.read_json(path)["figures"]
-        found.setdefault((one["set"], one["method"], one["variant"]), []).append(tuned(one))
-    return found
+        run = srsly.read_json(path)["figures"]
+        runs.setdefault((run["set"], run["method"], run["variant"]), []).append(tuned(run))
+    return runs
 
 
-def tuned(one: Figures) -> Figures:
-    """RETURNS (dict): Scores of dev and test by the decoder that was best on dev."""
-    plain = {"seed": one["seed"], "decoder": "", "dev": one["dev"], "test": one.get("test", {})}
-    if "test_tried" not in one:
+def tuned(run: Figures) -> Figures:
+    """RETURNS (dict): Dev and test scores of a run, by the decoder that was best on dev."""
+    plain = {"seed": run["seed"], "decoder": "", "dev": run["dev"], "test": run.get("test", {})}
+    if "test_tried" not in run:
         return plain
-    chosen = one["test_tried"]["decoder"]
-    dev = one["dev_tried"][chosen]
-    if dev["padellm_f"] <= one["dev"]["padellm_f"]:
+    chosen = run["test_tried"]["decoder"]
+    dev = run["dev_tried"][chosen]
+    if dev["padellm_f"] <= run["dev"]["padellm_f"]:
         return plain
-    return {"seed": one["seed"], "decoder": chosen, "dev": dev, "test": one["test_tried"]}
+    return {"seed": run["seed"], "decoder": chosen, "dev": dev, "test": run["test_tried"]}
 
 
 def values(seeds: Iterable[Figures], split: str, measure: str) -> list[float]:
     """RETURNS (list[float]): A measure in percent, of each seed that has it."""
-    found = (one[split].get(measure) for one in seeds)
-    return [100 * value for value in found if value is not None]
+    shares = (run[split].get(measure) for run in seeds)
+    return [100 * share for share in shares if share is not None]
 
 
-def spread(found: list[float]) -> str:
-    """RETURNS (str): Mean, and standard deviation where there are several."""
-    if not found:
+def spread(scores: list[float]) -> str:
+    """RETURNS (str): Mean, and standard deviation if there are several scores."""
+    if not scores:
         return ""
-    deviation = f" ± {statistics.stdev(found):.1f}" if len(found) > 1 else ""
-    return f"{statistics.mean(found):.1f}{deviation}"
+    deviation = f" ± {statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
+    return f"{statistics.mean(scores):.1f}{deviation}"
 
 
 def _print(*rows: list[str]) -> None:

@@ -1,4 +1,7 @@
-"""The shipped adapter: its corpus, the adapter out of a trained pipeline, its figures.
+"""The shipped adapter: its corpus, the adapter out of a trained pipeline, its scores.
+
+Figures: README, "The shipped adapter" (`evaluate`) and "Counts" (`slack`);
+results/shipped_adapter.json, results/shipped_slack.json.
 
 python benchmarks/shipped_adapter.py corpus ../shared/data build/shipped
 python -m spacy train configs/shipped_adapter.cfg --output build/shipped/trained \\
@@ -9,79 +12,66 @@ python benchmarks/shipped_adapter.py slack ../shared/data
 """
 
 import random
-import re
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import spacy
 import srsly
 import typer
-from results import write_results
+from harness.datasets import Dataset, find_dataset, find_datasets
+from harness.gold_docs import drop_unannotated, to_adapter_doc, without_annotation
+from harness.label_names import ADAPTER_LABELS
+from harness.options import Data, Lang, Sets
+from harness.pipelines import CONFIG, component_of, set_labels
+from harness.results import write_results
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin, Span
+from spacy.tokens import DocBin
 from spacy.training import Example
 from wasabi import msg
 
 from spacy_padellm.pipeline.scorer import ner_score
-from spacy_padellm.training.annotated_labels import ANNOTATED_LABELS, answers_for
 
-# Labels of each set → ours. wnut17's creative works and products are only a part of what wikigold
-# calls MISC, and btc has no such label, so these two sets say nothing about "miscellaneous".
-LABELS = {
-    "wikigold": {
-        "PER": "person",
-        "ORG": "organisation",
-        "LOC": "location",
-        "MISC": "miscellaneous",
-    },
-    "btc": {"PER": "person", "ORG": "organisation", "LOC": "location"},
-    "wnut17": {
-        "person": "person",
-        "corporation": "organisation",
-        "group": "organisation",
-        "location": "location",
-    },
-}
 COPIES = {"wikigold": 2, "btc": 1, "wnut17": 1}  # wikigold is the smallest, with the most labels
 KEPT_EMPTY = 0.4  # share of training documents without an entity; most tweets have none
-DEV_DOCS = 300  # of each set, so that an evaluation during training stays short
-NO_SPACE_BEFORE = re.compile(r"""[.,;:!?)\]}%'’”]+|n['’]t|['’](s|m|re|ve|ll|d|S)|\.\.\.""")
-NO_SPACE_AFTER = re.compile(r"[(\[{$£€“#@]+")
+DEV_DOCS = 300  # of each dataset, so that an evaluation during training stays short
+SHOWN = ("padellm_p", "padellm_r", "padellm_f", "ents_f")
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 
 
 @app.command()
 def corpus(data: Path, output: Path, seed: int = 0) -> None:
-    """Write train.spacy (each document as it is or in natural spacing, by chance; a part of those
-    without entities) and dev.spacy."""
+    """Write train.spacy (each document as it is or in natural spacing, at random; a part of those
+    without entities) and dev.spacy, of the three datasets that the adapter is trained on."""
     chance = random.Random(seed)
     vocab = spacy.blank("en").vocab
+    datasets = [find_dataset(data, name) for name in COPIES]
     train = [
-        to_doc(record, name, vocab, natural=chance.random() < 0.5)
-        for name in LABELS
-        for record in list(read(data, name, "train")) * COPIES[name]
+        to_adapter_doc(record, ADAPTER_LABELS[dataset.name], vocab, natural=chance.random() < 0.5)
+        for dataset in datasets
+        for record in list(dataset.records("train")) * COPIES[dataset.name]
         if record["spans"] or chance.random() < KEPT_EMPTY
     ]
     dev = []
-    for name in LABELS:
-        records = list(read(data, name, "dev"))
+    for dataset in datasets:
+        records = list(dataset.records("dev"))
         chance.shuffle(records)
-        dev += [to_doc(record, name, vocab, natural=False) for record in records[:DEV_DOCS]]
+        labels = ADAPTER_LABELS[dataset.name]
+        dev += [to_adapter_doc(record, labels, vocab) for record in records[:DEV_DOCS]]
     output.mkdir(parents=True, exist_ok=True)
-    for name, docs in (("train", train), ("dev", dev)):
-        DocBin(docs=docs, store_user_data=True).to_disk(output / f"{name}.spacy")
-        msg.good(f"{output / name}.spacy: {len(docs)} documents")
+    for split, docs in (("train", train), ("dev", dev)):
+        DocBin(docs=docs, store_user_data=True).to_disk(output / f"{split}.spacy")
+        msg.good(f"{output / split}.spacy: {len(docs)} documents")
 
 
 @app.command()
 def export(
     pipeline: Path, output: Path, component: str = "padellm_ner", base: str = "smollm2-135m"
 ) -> None:
-    """Write the adapter of a trained pipeline in bfloat16, which halves it."""
+    """Write the adapter of a trained pipeline in bfloat16, which halves its size."""
     import torch
     from safetensors.torch import load_file, save_file
 
@@ -97,41 +87,54 @@ def export(
     msg.good(f"{output}: {sum(path.stat().st_size for path in output.iterdir()):,} bytes")
 
 
+Adapter = Annotated[Path, typer.Option(help="The adapter's folder")]
+Base = Annotated[str, typer.Option(help="Base of the adapter")]
+OtherDevice = Annotated[str | None, typer.Option(help="torch's name of the device")]
+BatchSize = Annotated[int, typer.Option(help="Batch size of nlp.pipe")]
+
+
 @app.command()
 def evaluate(
-    data: Path,
-    adapter: Path = Path("assets/adapter"),
-    config: Path = Path("configs/en_padellm.cfg"),
-    base: str = "smollm2-135m",
-    device: str | None = None,
-    batch_size: int = 128,
-    name: str = "shipped_adapter",
-    split: str = "test",
+    data: Data,
+    adapter: Adapter = Path("assets/adapter"),
+    config: Path = CONFIG,
+    base: Base = "smollm2-135m",
+    device: OtherDevice = None,
+    batch_size: BatchSize = 128,
+    name: Annotated[str, typer.Option(help="Name of the results")] = "shipped_adapter",
+    split: Annotated[str, typer.Option(help="Split of the datasets")] = "test",
+    sets: Sets = None,
+    lang: Lang = None,
 ) -> None:
-    """Score an adapter on the sets, in the sources' own tokens."""
+    """Score an adapter on datasets, in the sources' own tokens."""
+    datasets = find_datasets(data, sets, tuple(COPIES), split=split, lang=lang)
     nlp = shipped(config, adapter, base, device)
-    write_results(name, score_sets(nlp, data, split, batch_size), device=device)
+    write_results(name, score_datasets(nlp, datasets, split, batch_size), device=device)
 
 
 @app.command()
 def slack(
-    data: Path,
-    adapter: Path = Path("assets/adapter"),
-    config: Path = Path("configs/en_padellm.cfg"),
-    base: str = "smollm2-135m",
-    device: str | None = None,
-    batch_size: int = 128,
-    name: str = "shipped_slack",
+    data: Data,
+    adapter: Adapter = Path("assets/adapter"),
+    config: Path = CONFIG,
+    base: Base = "smollm2-135m",
+    device: OtherDevice = None,
+    batch_size: BatchSize = 128,
+    name: Annotated[str, typer.Option(help="Name of the results")] = "shipped_slack",
+    sets: Sets = None,
+    lang: Lang = None,
 ) -> None:
-    """Score an adapter on the dev sets with each `decoder.count_slack`."""
+    """Score an adapter on dev splits with each `decoder.count_slack`."""
+    datasets = find_datasets(data, sets, tuple(COPIES), split="dev", lang=lang)
     nlp = shipped(config, adapter, base, device)
-    ner = nlp.get_pipe("padellm_ner")
-    figures = []
+    ner = component_of(nlp)
+    rows = []
     for value in (None, 0.4, 0.3, 0.2):
         msg.divider(f"count_slack {value}")
-        ner.decoder = replace(ner.decoder, count_slack=value)  # type: ignore[attr-defined]
-        figures.append({"count_slack": value, "dev": score_sets(nlp, data, "dev", batch_size)})
-    write_results(name, {"rows": figures}, device=device)
+        ner.decoder = replace(ner.decoder, count_slack=value)
+        scores = score_datasets(nlp, datasets, "dev", batch_size)
+        rows.append({"count_slack": value, "dev": scores})
+    write_results(name, {"rows": rows}, device=device)
 
 
 def shipped(config: Path, adapter: Path, base: str, device: str | None) -> Language:
@@ -146,94 +149,30 @@ def shipped(config: Path, adapter: Path, base: str, device: str | None) -> Langu
     )
 
 
-def score_sets(nlp: Language, data: Path, split: str, batch_size: int) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): Scores of each set, its documents and seconds."""
+def score_datasets(
+    nlp: Language, datasets: Sequence[Dataset], split: str, batch_size: int
+) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): Scores of each dataset, its number of documents and seconds."""
     figures: dict[str, Any] = {}
-    for source in LABELS:
+    for dataset in datasets:
+        labels = set_labels(nlp, dataset, split)
         gold = [
-            to_doc(record, source, nlp.vocab, natural=False) for record in read(data, source, split)
+            to_adapter_doc(record, labels, nlp.vocab, lang=dataset.lang)
+            for record in dataset.records(split)
         ]
-        examples = [
-            Example(
-                Doc(
-                    nlp.vocab,
-                    words=[t.text for t in doc],
-                    spaces=[bool(t.whitespace_) for t in doc],
-                ),
-                doc,
-            )
-            for doc in gold
-        ]
-        for label in {"miscellaneous"} - set(LABELS[source].values()):
-            msg.info(f"{source} has no {label!r}: what is found under it is not counted")
+        examples = [Example(without_annotation(doc), doc) for doc in gold]
+        for label in set(component_of(nlp).labels) - set(labels.values()):
+            msg.info(f"{dataset.name} is not annotated for {label!r}, which is not counted")
         start = time.perf_counter()
         predicted = nlp.pipe([eg.predicted for eg in examples], batch_size=batch_size)
         for eg, doc in zip(examples, predicted, strict=True):
-            eg.predicted = drop_unanswered(doc, eg.reference)
+            eg.predicted = drop_unannotated(doc, eg.reference)
         seconds = time.perf_counter() - start
         scores = ner_score(examples)
-        figures[source] = {**scores, "documents": len(gold), "seconds": round(seconds, 2)}
-        kept = ("padellm_p", "padellm_r", "padellm_f", "ents_f")
-        msg.good(source + ": " + ", ".join(f"{key} {100 * scores[key]:.2f}" for key in kept))
+        figures[dataset.name] = {**scores, "documents": len(gold), "seconds": round(seconds, 2)}
+        shown = ", ".join(f"{key} {100 * scores[key]:.2f}" for key in SHOWN)
+        msg.good(f"{dataset.name}: {shown}")
     return figures
-
-
-def drop_unanswered(doc: Doc, gold: Doc) -> Doc:
-    """Leave out entities of labels that the gold document does not answer for."""
-    doc.set_ents([ent for ent in doc.ents if answers_for(gold, ent.label_)])
-    return doc
-
-
-def read(data: Path, name: str, split: str) -> Iterator[dict[str, Any]]:
-    """YIELDS (dict): Records with a "text" and its "spans" (start, end, label), one a line."""
-    path = data / name / f"{split}.jsonl"
-    if not path.is_file():
-        msg.fail(f"No file {path}: give the folder that holds {', '.join(LABELS)}", exits=1)
-    yield from srsly.read_jsonl(path)
-
-
-def to_doc(record: dict[str, Any], name: str, vocab: Any, *, natural: bool) -> Doc:
-    """A gold document in the source's own tokens.
-
-    record (dict): Text with a space between tokens, and spans by character offset.
-    name (str): The set, for its labels.
-    vocab (Vocab): The vocabulary.
-    natural (bool): Whether to close the spaces that tokenisation opened before punctuation.
-    RETURNS (Doc): With entities under our labels and the labels that the set annotates.
-    """
-    words: list[str] = []
-    starts, ends = {}, {}
-    for match in re.finditer(r"\S+", record["text"]):
-        starts[match.start()] = ends[match.end()] = len(words)
-        words.append(match.group())
-    spaces = natural_spaces(words) if natural else [True] * len(words)
-    doc = Doc(vocab, words=words, spaces=spaces)
-    ours = LABELS[name]
-    doc.set_ents(
-        [
-            Span(doc, starts[span["start"]], ends[span["end"]] + 1, ours[span["label"]])
-            for span in record["spans"]
-            if span["label"] in ours
-        ]
-    )
-    doc.user_data[ANNOTATED_LABELS] = sorted(set(ours.values()))
-    return doc
-
-
-def natural_spaces(words: list[str]) -> list[bool]:
-    """RETURNS (list[bool]): Whether a space follows each word, as a person would write it."""
-    spaces = []
-    open_quote = False
-    for i, word in enumerate(words):
-        after = words[i + 1] if i + 1 < len(words) else ""
-        space = not NO_SPACE_BEFORE.fullmatch(after) and not NO_SPACE_AFTER.fullmatch(word)
-        if word == '"':
-            open_quote = not open_quote
-            space = space and not open_quote
-        if after == '"' and open_quote:
-            space = False
-        spaces.append(space)
-    return spaces
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Documents a second in large batches: every way of finding entities by turns in one process.
+"""Documents per second in large batches, and of `nlp.pipe`: every way of finding entities in one
+process.
+
+Figure: README, "Speed on a GPU"; results/throughput/*.json.
 
 python benchmarks/throughput.py ../shared/data --model 135m --device cuda
 python benchmarks/throughput.py ../shared/data --model adapter
@@ -7,85 +10,88 @@ python benchmarks/throughput.py ../shared/data --model adapter
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Annotated
 
-import decoders
 import typer
-from comparison import Figures, Floors, measure, print_table
-from contenders import Contender
-from documents import Documents
-from forced import ForcedModel, Work
-from prepared import prepare
-from results import write_results
-from shapes import NAMES
+from harness.comparison import Figures, print_table
+from harness.contenders import Contender
+from harness.datasets import find_datasets
+from harness.documents import Documents
+from harness.floors import Floors
+from harness.forced import ForcedModel, Work
+from harness.options import (
+    Contenders,
+    Data,
+    Device,
+    Lang,
+    Model,
+    OwnAnswers,
+    Repeat,
+    ResultName,
+    Sets,
+    Threads,
+)
+from harness.pipelines import CONFIG, component_of, dataset_pipeline
+from harness.results import write_results
+from harness.shapes import ADAPTER
+from harness.speed import prepare
+from harness.timed_pipe import timed_run
 from spacy.language import Language
-from wasabi import msg
-
-from spacy_padellm.pipeline.component import PadellmNER
 
 COLUMNS = (
-    ("docs/s", lambda one: f"{one['documents_per_s']:.2f}"),
-    ("passes", lambda one: str(one["passes"])),
-    ("floor, docs/s", lambda one: f"{one['documents'] / one['floor_seconds']:.1f}"),
+    ("docs/s", lambda row: f"{row['documents_per_s']:.2f}"),
+    ("passes", lambda row: str(row["passes"])),
+    ("floor, docs/s", lambda row: f"{row['documents'] / row['floor_seconds']:.1f}"),
 )
 AUTOREGRESSIVE = ("struct", "aug")
 
 
 def main(
-    data: Path = typer.Argument(..., help="Folder with NAME/test.jsonl"),
-    model: str = typer.Option("135m", help=f"One of {', '.join(NAMES)}"),
-    sets: list[str] = typer.Option(["conll03", "weibo"], "--set"),
-    documents: int = typer.Option(0, min=0, help="Of each set; 0 for 512 on a GPU, else 64"),
-    repeat: int = typer.Option(3, min=1, help="Runs of each contender"),
-    contender: list[str] = typer.Option([], help="Those to run; all if none is given"),
-    device: str = "cpu",
-    threads: int | None = typer.Option(None, min=1, help="Of torch; its own choice if not given"),
-    own_answers: bool = typer.Option(
-        False, help="With adapter: the parallel ways say what the model says, not gold"
-    ),
-    batch_size: int = typer.Option(0, min=0, help="Of nlp.pipe; 0 for all documents"),
-    config: Path = typer.Option(Path("configs/en_padellm.cfg"), help="Of the pipeline"),
-    name: str = typer.Option("", help="Of the results; throughput/MODEL-DEVICE if not given"),
+    data: Data,
+    model: Model = "135m",
+    sets: Sets = None,
+    lang: Lang = None,
+    documents: Annotated[
+        int,
+        typer.Option(min=0, help="First documents of each dataset; 0 for 512 on a GPU, else 64"),
+    ] = 0,
+    repeat: Repeat = 3,
+    contender: Contenders = None,
+    device: Device = "cpu",
+    threads: Threads = None,
+    own_answers: OwnAnswers = False,
+    batch_size: Annotated[
+        int, typer.Option(min=0, help="Batch size of nlp.pipe; 0 for all documents")
+    ] = 0,
+    config: Annotated[Path, typer.Option(help="Config of the pipeline")] = CONFIG,
+    name: ResultName = "",
 ) -> None:
-    """Time all documents together; print a table, write results/throughput/*.json."""
-    ready = prepare(
-        data,
-        model,
-        sets,
+    """Time all documents together; print a table, write results/throughput/MODEL-DEVICE.json."""
+    run = prepare(
+        find_datasets(data, sets, ("conll03", "weibo"), lang=lang),
         documents or (64 if device == "cpu" else 512),
-        contender,
+        model,
         device,
+        contender or (),
         repeat=repeat,
         threads=threads,
         own_answers=own_answers,
     )
-    figures = ready.figures
-    for one, part in ready.sets.items():
-        kept: dict[str, Any] = {
-            "documents": len(part),
-            "labels": len(part.labels),
-            "mentions": part.n_mentions,
-            "contenders": measure(
-                ready.model,
+    for dataset, part, figures in run.measure(COLUMNS, together=True):
+        if model == ADAPTER:
+            nlp = dataset_pipeline(config, dataset)
+            figures["pipe_batch_size"] = batch_size or len(part)
+            figures["pipe"] = measure_pipe(
+                nlp,
+                run.model,
                 part,
-                ready.contenders,
-                ready.floors,
+                run.contenders,
+                run.floors,
                 repeat,
-                ready.own_answers,
-                together=True,
-            ),
-        }
-        figures["sets"][one] = kept
-        print_table(f"{one}, {len(part)} documents together", kept["contenders"], COLUMNS)
-        if ready.shipped:
-            nlp = decoders.pipeline(config, one)
-            size = batch_size or len(part)
-            kept["pipe_batch_size"] = size
-            kept["pipe"] = measure_pipe(
-                nlp, ready.model, part, ready.contenders, ready.floors, repeat, size
+                figures["pipe_batch_size"],
             )
-            print_pipe(f"{one}, nlp.pipe, what the model itself says", kept["pipe"])
-        write_results(name or f"throughput/{model}-{device}", figures, device=device)
+            print_table(f"{dataset.name}, nlp.pipe, the model's output", figures["pipe"], COLUMNS)
+        write_results(name or f"throughput/{model}-{device}", run.figures, device=device)
 
 
 def measure_pipe(
@@ -97,61 +103,44 @@ def measure_pipe(
     repeat: int,
     batch_size: int,
 ) -> Figures:
-    """Time `nlp.pipe`, from texts to annotated documents, a decoder after the other, warmed up.
+    """Time `nlp.pipe`, from texts to annotated documents, one decoder after the other, warmed up.
 
-    nlp (Language): A pipeline with the model's base and adapter; it is given the model.
-    model (ForcedModel): The model. It says what it will, so the autoregressive ways, which it was
-        not trained for, are left out.
+    nlp (Language): A pipeline with the model's base and adapter; its model is replaced.
+    model (ForcedModel): The model. It is not forced, so the autoregressive ways, which it was not
+        trained for, are left out.
     documents (Documents): The documents.
-    contenders (Sequence[Contender]): The ways.
-    floors (Floors): Cost of the model, and what the device does at most.
-    repeat (int): Runs; medians are taken.
-    batch_size (int): Documents that go through together.
-    RETURNS (Figures): One a contender.
+    contenders (Sequence[Contender]): The contenders.
+    floors (Floors): Least times of the model's passes.
+    repeat (int): Number of runs; medians are taken.
+    batch_size (int): Batch size of `nlp.pipe`.
+    RETURNS (Figures): The figures of each contender.
     """
-    ner = nlp.get_pipe("padellm_ner")
-    assert isinstance(ner, PadellmNER)
-    ner.shim._model = model
+    component_of(nlp).shim._model = model
     model.script = None
-    chosen = [one for one in contenders if not one.name.startswith(AUTOREGRESSIVE)]
-    takes: dict[str, list[float]] = {one.name: [] for one in chosen}
-    works: dict[str, Work] = {}
     on_gpu = model.device.type == "cuda"
     texts = documents.texts
-    for one in chosen:
+    figures: Figures = {}
+    for contender in contenders:
+        if contender.name.startswith(AUTOREGRESSIVE):
+            continue
         model.give_back_memory()
-        for _ in range(2 if on_gpu else 1):  # a warm-up
-            decoders.timed_run(nlp, one.decoder(), texts if on_gpu else texts[:2], batch_size)
+        for _ in range(2 if on_gpu else 1):  # warm-up
+            timed_run(nlp, contender.decoder(), texts if on_gpu else texts[:2], batch_size)
+        walls = []
         for _ in range(repeat):
-            model.work = works[one.name] = Work()
-            run = decoders.timed_run(nlp, one.decoder(), texts, batch_size)
-            takes[one.name].append(run.wall)
-    return {
-        name: {
+            model.work = Work()
+            walls.append(timed_run(nlp, contender.decoder(), texts, batch_size).wall)
+        passes = model.work.passes
+        floor = floors.seconds(passes)
+        figures[contender.name] = {
             "documents": len(documents),
-            "seconds": median(found),
-            "documents_per_s": len(documents) / median(found),
-            "passes": len(works[name].passes),
-            "floor_seconds": (floor := floors.cost.floor(works[name].passes, floors.ceilings)),
-            "share_of_floor": floor / median(found),
+            "seconds": median(walls),
+            "documents_per_s": len(documents) / median(walls),
+            "passes": len(passes),
+            "floor_seconds": floor,
+            "share_of_floor": floor / median(walls),
         }
-        for name, found in takes.items()
-    }
-
-
-def print_pipe(title: str, figures: Figures) -> None:
-    """Print what `nlp.pipe` does in a second."""
-    rows = [
-        [
-            name,
-            *(cell(one) for _, cell in COLUMNS),
-            f"{100 * one['share_of_floor']:.1f} %",
-        ]
-        for name, one in figures.items()
-    ]
-    header = ["contender", *(head for head, _ in COLUMNS), "share of floor"]
-    msg.divider(title)
-    msg.table(rows, header=header, divider=True, aligns=["l", "r", "r", "r", "r"])
+    return figures
 
 
 if __name__ == "__main__":

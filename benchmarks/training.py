@@ -1,18 +1,23 @@
-"""Cost of training: prompt trees against the m*n sequences of the paper, on the same batches.
+"""Cost of training: prompt trees against the m·n sequences of the paper, on the same batches.
+
+Figure: README, "Training cost"; results/training.json.
 
 python benchmarks/training.py ../shared/data --device cuda
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import spacy
 import torch
 import typer
-from corpora import SETS, read_lines, to_doc
-from results import write_results
+from harness.datasets import Dataset, find_datasets
+from harness.documents import prompt_lang
+from harness.gold_docs import to_doc
+from harness.label_names import OWN_LANGUAGE
+from harness.options import Data, Device, Lang
+from harness.results import write_results
 from thinc.api import Adam
 from wasabi import msg
 
@@ -26,60 +31,72 @@ from spacy_padellm.prompts.tree import PromptTree
 from spacy_padellm.training.gold_of import gold_of, is_usable
 from spacy_padellm.training.trainer import CPU_TOKENS, GPU_TOKENS
 
-# Dense bfloat16 arithmetic in operations a second, from the makers' data sheets.
+# Dense bfloat16 operations per second, from the makers' data sheets.
 PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
 LORA = {"r": 16, "lora_alpha": 32, "lora_dropout": 0.05}
 Forms = dict[str, list[list[PromptTree]]]
 
 
 def main(
-    data: Path,
-    name: str = "conll03",
-    device: str = "cpu",
-    base: str = "smollm2-135m",
-    limit: int = typer.Option(0, help="Documents; 0 for all"),
-    batch_sizes: list[int] = typer.Option([64], "--batch-size", help="Documents of a step"),
-    ways: list[str] = typer.Option(
-        [], "--way", help="plain; on a GPU also graphs, compiled; all if none is given"
-    ),
-    whole: bool = typer.Option(True, help="Train all weights as well as LoRA"),
+    data: Data,
+    name: Annotated[str, typer.Option(help="Name of the dataset; conll03 if empty")] = "",
+    lang: Lang = None,
+    device: Device = "cpu",
+    base: Annotated[str, typer.Option(help="Name of the base")] = "smollm2-135m",
+    limit: Annotated[int, typer.Option(help="Documents; 0 for all")] = 0,
+    batch_sizes: Annotated[
+        list[int] | None, typer.Option("--batch-size", help="Documents of a step; 64 if none")
+    ] = None,
+    ways: Annotated[
+        list[str] | None,
+        typer.Option("--way", help="plain; on a GPU also graphs, compiled; all if none"),
+    ] = None,
+    whole: Annotated[bool, typer.Option(help="Train all weights as well as LoRA")] = True,
 ) -> None:
     """Measure an epoch of each way in one process; print a table, write results/training.json."""
-    figures: dict[str, Any] = {"set": name, "runs": []}
+    names = [name] if name else None
+    (dataset, *_) = find_datasets(data, names, ("conll03",), split="train", lang=lang)
+    figures: dict[str, Any] = {"set": dataset.name, "runs": []}
     for recipe in ("lora", "full") if whole else ("lora",):
-        for batch_size in batch_sizes:
-            one = measure(data, name, device, base, limit, batch_size, recipe, ways)
-            figures["runs"].append({"recipe": recipe, "batch_size": batch_size, **one})
+        for batch_size in batch_sizes or [64]:
+            ner, forms = read(dataset, device, base, limit, batch_size, recipe == "lora")
+            run = measure(ner, forms, device, recipe, ways or [])
+            figures["runs"].append({"recipe": recipe, "batch_size": batch_size, **run})
             write_results("training", figures, device=device)
-    for one in figures["runs"]:
-        msg.info(
-            f"{one['recipe']}, {one['documents']} documents, {one['batch_size']} a step; tokens an "
-            f"epoch: sequences "
-            f"{one['tokens']['sequences']}, trees {one['tokens']['trees']} "
-            f"({one['token_ratio']:.2f} times fewer)"
-        )
-        rows = [
-            (key, f"{r['seconds']:.1f}", f"{r['tokens_per_s']:.0f}", _percent(r["share_of_peak"]))
-            for key, r in one["passes"].items()
-        ]
-        header = ("what, how", "s an epoch", "tokens/s", "share of peak")
-        msg.table(rows, header=header, divider=True, aligns=("l", "r", "r", "r"))
-        for key, ratio in one["time_ratios"].items():
-            msg.info(f"{key}: trees take {ratio:.2f} times less time")
+    for run in figures["runs"]:
+        print_run(run)
+
+
+def print_run(run: dict[str, Any]) -> None:
+    """Print the figures of one recipe and batch size."""
+    tokens = run["tokens"]
+    msg.info(
+        f"{run['recipe']}, {run['documents']} documents, {run['batch_size']} a step; tokens an "
+        f"epoch: sequences {tokens['sequences']}, trees {tokens['trees']} "
+        f"({run['token_ratio']:.2f} times fewer)"
+    )
+    rows = [
+        (key, f"{r['seconds']:.1f}", f"{r['tokens_per_s']:.0f}", _percent(r["share_of_peak"]))
+        for key, r in run["passes"].items()
+    ]
+    header = ("what, how", "s an epoch", "tokens/s", "share of peak")
+    msg.table(rows, header=header, divider=True, aligns=("l", "r", "r", "r"))
+    for key, ratio in run["time_ratios"].items():
+        msg.info(f"{key}: trees take {ratio:.2f} times less time")
 
 
 def measure(
-    data: Path,
-    name: str,
-    device: str,
-    base: str,
-    limit: int,
-    batch_size: int,
-    recipe: str,
-    asked: Sequence[str],
+    ner: PadellmNER, forms: Forms, device: str, recipe: str, selected: Sequence[str]
 ) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): Tokens, seconds and ratios of one recipe."""
-    ner, forms = read(data, name, device, base, limit, batch_size, recipe == "lora")
+    """Measure an epoch of both forms in each way.
+
+    ner (PadellmNER): An untrained component.
+    forms (Forms): Batches of "trees" and "sequences".
+    device (str): torch's name of the device.
+    recipe (str): "lora" or "full".
+    selected (Sequence[str]): Ways of computing the loss; all if empty.
+    RETURNS (dict[str, Any]): Tokens, seconds and ratios.
+    """
     model = ner.shim.load()
     if recipe == "full":
         model.network.float().requires_grad_(True)
@@ -87,15 +104,15 @@ def measure(
     autocast = device != "cpu"
     ways: dict[str, Callable[[], Loss]] = {"plain": lambda: Loss(model, autocast)}
     if device != "cpu":
-        ways["graphs"] = lambda: GraphedLoss(model, autocast)
-        ways["compiled"] = lambda: GraphedLoss(model, autocast, True)
-    if asked:
-        ways = {way: ways[way] for way in asked}
+        ways["graphs"] = lambda: GraphedLoss(model, half)
+        ways["compiled"] = lambda: GraphedLoss(model, half, True)
+    if selected:
+        ways = {way: ways[way] for way in selected}
     tokens = {form: sum(len(t) for b in parts for t in b) for form, parts in forms.items()}
     targets = {form: sum(t.n_targets for b in parts for t in b) for form, parts in forms.items()}
-    assert targets["trees"] == targets["sequences"], "both ways must be asked the same"
+    assert targets["trees"] == targets["sequences"], "both forms must have the same targets"
     passes: dict[str, Any] = {}
-    most = peak(device)
+    peak = peak_operations(device)
     for way, make in ways.items():
         for form, parts in forms.items():
             seconds, loss = epoch_seconds(make(), parts, device)
@@ -103,7 +120,7 @@ def measure(
             passes[f"{form}, {way}"] = {
                 "seconds": seconds,
                 "tokens_per_s": tokens[form] / seconds,
-                "share_of_peak": flops / seconds / most if most else None,
+                "share_of_peak": flops / seconds / peak if peak else None,
                 "loss": loss,
             }
             msg.info(f"{recipe}: {form}, {way}: {seconds:.1f} s, loss {loss:.4f}")
@@ -121,20 +138,19 @@ def measure(
 
 
 def read(
-    data: Path, name: str, device: str, base: str, limit: int, batch_size: int, lora: bool
+    dataset: Dataset, device: str, base: str, limit: int, batch_size: int, lora: bool
 ) -> tuple[PadellmNER, Forms]:
-    """RETURNS (tuple[PadellmNER, Forms]): An untrained component, and the batches of its steps: the
-    documents' trees, and each tree's prompts as sequences of their own."""
-    lang, definitions = SETS[name]
-    nlp = spacy.blank(lang)
-    records = list(read_lines(data / name / "train.jsonl"))[: limit or None]
+    """RETURNS (tuple[PadellmNER, Forms]): An untrained component, and the batches of its steps:
+    trees of the documents, and the prompts of each tree as sequences of their own."""
+    nlp = spacy.blank(dataset.lang)
+    records = list(dataset.records("train", limit))
     labels = sorted({span["label"] for record in records for span in record["spans"]})
     config = {
         "labels": labels,
         "prompt": {
             "@misc": "spacy-padellm.prompt.v1",
-            "lang": lang,
-            "label_definitions": definitions,
+            "lang": prompt_lang(dataset.lang),
+            "label_definitions": OWN_LANGUAGE.get(dataset.name),
         },
         "model": {
             "@architectures": "spacy-padellm.CausalLM.v1",
@@ -145,7 +161,7 @@ def read(
     }
     ner = nlp.add_pipe("padellm_ner", config=config)
     assert isinstance(ner, PadellmNER)
-    docs = [to_doc(record, nlp.vocab, lang) for record in records]
+    docs = [to_doc(record, nlp.vocab, dataset.lang) for record in records]
     ner.shim.load()
     golds = [gold_of(doc, labels) for doc in docs if is_usable(doc, labels)]
     trees = parallel_prompts(ner.shim.builder(ner.prompt), golds)
@@ -157,8 +173,8 @@ def read(
 def epoch_seconds(
     loss: Loss, parts: Sequence[Sequence[PromptTree]], device: str
 ) -> tuple[float, float]:
-    """RETURNS (tuple[float, float]): Seconds of an epoch, with its optimizer steps, and the loss of
-    its last batch. What is done once for a shape of batch (capture, compilation) is done before."""
+    """RETURNS (tuple[float, float]): Seconds of an epoch with its optimizer steps, and the loss of
+    its last batch. Capture and compilation, once for each shape of batch, are done before."""
     settings = Adam(learn_rate=1e-6, L2=0.0, grad_clip=1.0, use_averages=False)
     optimizer = torch_optimizer(settings, loss.parameters)
 
@@ -183,15 +199,15 @@ def epoch_seconds(
 
 
 def passes(batch: Sequence[PromptTree], budget: int) -> Iterator[list[PromptTree]]:
-    """YIELDS (list[PromptTree]): What goes through the model together."""
+    """YIELDS (list[PromptTree]): Trees of one forward pass."""
     for group in batches([len(tree) for tree in batch], budget):
         yield [batch[i] for i in group]
 
 
 def flops_of(network: Any, tokens: int, targets: int, lora: bool) -> float:
-    """Arithmetic of an epoch's matrix products with weights: forward 2 operations a weight and
-    token, backward as many for the activations' gradients and, where the weights are trained, for
-    the weights'. Attention, LoRA's own products and padding are not counted.
+    """Count the operations of an epoch's matrix products with weights: forward 2 per weight and
+    token, backward as many for the activations' gradients and, if the weights are trained, for the
+    weights'. Attention, LoRA's own products and padding are not counted.
 
     RETURNS (float): Operations.
     """
@@ -204,8 +220,8 @@ def flops_of(network: Any, tokens: int, targets: int, lora: bool) -> float:
     return (4 if lora else 6) * (body * tokens + head * targets)
 
 
-def peak(device: str) -> float | None:
-    """RETURNS (float | None): Operations a second that the GPU's data sheet names."""
+def peak_operations(device: str) -> float | None:
+    """RETURNS (float | None): Operations per second of the GPU's data sheet."""
     if device == "cpu":
         return None
     name = torch.cuda.get_device_name(device)
@@ -213,6 +229,7 @@ def peak(device: str) -> float | None:
 
 
 def synchronise(device: str) -> None:
+    """Wait until a device is done."""
     if device != "cpu":
         torch.cuda.synchronize()
 

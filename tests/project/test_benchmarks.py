@@ -1,4 +1,4 @@
-"""The benchmarks of speed on a tiny random network: every way must say the gold answers."""
+"""The benchmarks of speed on a tiny random network: every contender outputs the gold answers."""
 
 import sys
 
@@ -14,7 +14,7 @@ TEXTS = {
     "Nothing is named here .": [],
     "CERN lies in France , CERN said .": [(0, 4, "ORG"), (13, 19, "LOC"), (22, 26, "ORG")],
     "北京 ist weit .": [(0, 2, "LOC")],
-    # Counts of two digits: heads are asked before the number is known.
+    # Counts of two digits: prompts of mentions exist before the number is known.
     " ".join("abcdefghijkl"): [(2 * i, 2 * i + 1, "PER") for i in range(12)],
 }
 LABELS = ("PER", "LOC", "ORG")
@@ -22,14 +22,15 @@ LABELS = ("PER", "LOC", "ORG")
 
 @pytest.fixture(scope="module")
 def forced_model(toy_codec):
-    from shapes import random_model
+    from harness.shapes import random_model
 
     return random_model("tiny", toy_codec)
 
 
 @pytest.fixture(scope="module")
 def documents():
-    from documents import Documents, word_bounds
+    from harness.documents import Documents
+    from harness.grown import word_bounds
 
     from spacy_padellm.documents.gold import Gold
     from spacy_padellm.prompts.prompt import make_prompt
@@ -41,7 +42,7 @@ def documents():
 
 def contenders(*, generated=True):
     import torch
-    from contenders import CONTENDERS
+    from harness.contenders import CONTENDERS
 
     return [
         pytest.param(one, id=one.name)
@@ -51,8 +52,8 @@ def contenders(*, generated=True):
 
 
 @pytest.mark.parametrize("contender", contenders())
-def test_every_way_says_the_gold_answers(contender, forced_model, documents):
-    from contenders import Entrant
+def test_every_contender_outputs_the_gold_answers(contender, forced_model, documents):
+    from harness.entrant import Entrant
 
     entrant = Entrant(contender, forced_model, documents)
     together = entrant.run()
@@ -66,16 +67,17 @@ def test_every_way_says_the_gold_answers(contender, forced_model, documents):
 
 @pytest.mark.parametrize("contender", contenders(generated=False))
 def test_without_a_script_nothing_is_gold(contender, forced_model, documents):
-    from contenders import Entrant
+    from harness.entrant import Entrant
 
     entrant = Entrant(contender, forced_model, documents, max_count=2, max_mention_tokens=4)
     entrant._script = None
     assert entrant.run([0, 2]).as_gold == 0
 
 
-def test_rows_of_one_prompt_are_told_too(toy_codec, documents):
-    from contenders import CONTENDERS, Entrant
-    from shapes import random_model
+def test_rows_of_one_prompt_are_forced_too(toy_codec, documents):
+    from harness.contenders import CONTENDERS
+    from harness.entrant import Entrant
+    from harness.shapes import random_model
 
     model = random_model("tiny", toy_codec)
     model.supports_tree_mask = False
@@ -84,8 +86,9 @@ def test_rows_of_one_prompt_are_told_too(toy_codec, documents):
             assert Entrant(contender, model, documents).run([0, 1, 2]).as_gold == 3
 
 
-def test_a_pass_may_want_several_places_of_one_mention(forced_model, documents):
-    from contenders import CONTENDERS, Entrant
+def test_a_pass_may_need_logits_of_several_tokens_of_one_mention(forced_model, documents):
+    from harness.contenders import CONTENDERS
+    from harness.entrant import Entrant
 
     from spacy_padellm.engine.prompt_rows import feed_of
 
@@ -100,7 +103,8 @@ def test_a_pass_may_want_several_places_of_one_mention(forced_model, documents):
 
 
 def test_passes_are_those_of_the_longest_answer(forced_model, documents):
-    from contenders import CONTENDERS, Entrant
+    from harness.contenders import CONTENDERS
+    from harness.entrant import Entrant
 
     by_name = {one.name: one for one in CONTENDERS}
     passes = {}
@@ -108,15 +112,15 @@ def test_passes_are_those_of_the_longest_answer(forced_model, documents):
         passes[name] = len(Entrant(by_name[name], forced_model, documents).run([0]).work.passes)
     answer = "PER: …"
     assert passes["struct"] == passes["struct, generate"] > len(answer)
-    # Counts, heads, then a pass for each further byte of "Marie Curie", which needs them all.
+    # Counts, heads, then one pass per further byte of "Marie Curie".
     codec = forced_model.codec
     assert passes["tree"] == 2 + len(codec.encode("Marie Curie"))
     assert passes["replicated"] == passes["tree"] + 1
 
 
-def test_a_lever_that_the_decoder_lacks_is_a_reason():
+def test_contender_lacks_a_lever_that_its_decoder_has_not():
     import torch
-    from contenders import Contender
+    from harness.contenders import Contender
 
     from spacy_padellm.decoding.tree_decoder import make_tree_decoder
 
@@ -126,7 +130,7 @@ def test_a_lever_that_the_decoder_lacks_is_a_reason():
 
 
 def test_floor_is_the_slower_of_weights_and_products(forced_model):
-    from floor import Ceilings, Cost, cost_of
+    from harness.floors import Ceilings, Cost, cost_of
 
     cost = Cost(weight_bytes=100, token_operations=10, output_operations=20)
     assert cost.floor([(1, 1)], Ceilings(10.0, 1000.0)) == pytest.approx(10.0)
@@ -144,17 +148,17 @@ def test_floor_is_the_slower_of_weights_and_products(forced_model):
 
 def test_ceilings_are_measured():
     import torch
-    from floor import measure_ceilings
+    from harness.floors import measure_ceilings
 
     found = measure_ceilings(torch.device("cpu"), torch.float32, repeat=1, scale=0.01)
     assert found.bytes_per_s > 0
     assert found.operations_per_s > 0
 
 
-def test_latency_and_throughput_hold_ways_against_each_other(forced_model, documents):
-    from comparison import Floors, measure
-    from contenders import CONTENDERS
-    from floor import Ceilings, cost_of
+def test_latency_and_throughput_compare_contenders(forced_model, documents):
+    from harness.comparison import measure
+    from harness.contenders import CONTENDERS
+    from harness.floors import Ceilings, Floors, cost_of
 
     chosen = [one for one in CONTENDERS if one.name in ("struct", "replicated", "tree")]
     floors = Floors(cost_of(forced_model), Ceilings(1e12, 1e12))
@@ -168,9 +172,10 @@ def test_latency_and_throughput_hold_ways_against_each_other(forced_model, docum
             assert one["seconds"] > 0
 
 
-def test_grown_documents_have_the_size_asked_for(toy_codec, forced_model):
-    from contenders import CONTENDERS, Entrant
-    from documents import grow
+def test_grown_documents_have_the_given_size(toy_codec, forced_model):
+    from harness.contenders import CONTENDERS
+    from harness.entrant import Entrant
+    from harness.grown import grow
 
     words = [f"word{i}" for i in range(50)]
     found = grow(words, toy_codec, 3, n_tokens=200, n_mentions=5, n_labels=6)
@@ -189,8 +194,8 @@ def test_grown_documents_have_the_size_asked_for(toy_codec, forced_model):
 
 def test_growth_is_measured_and_drawn(forced_model):
     import growth
-    from contenders import CONTENDERS
-    from growth_plot import plot
+    from harness.contenders import CONTENDERS
+    from harness.growth_figure import plot
 
     words = [f"word{i}" for i in range(200)]
     base = growth.Size(labels=2, mentions=1, tokens=60, batch=2)
@@ -209,9 +214,9 @@ def test_growth_is_measured_and_drawn(forced_model):
     assert len(plot("batch", points).axes) == 2  # no memory on a CPU
 
 
-def test_growth_stops_at_the_window_and_where_a_way_has_no_room(forced_model):
+def test_growth_stops_at_the_window_and_without_room_for_the_answer(forced_model):
     import growth
-    from contenders import CONTENDERS
+    from harness.contenders import CONTENDERS
 
     words = [f"word{i}" for i in range(200)]
     base = growth.Size(labels=1, mentions=1)
@@ -220,7 +225,7 @@ def test_growth_stops_at_the_window_and_where_a_way_has_no_room(forced_model):
     assert [size.tokens for size in found] == [32, window - growth.BESIDE_TEXT]
     chosen = [one for one in CONTENDERS if one.name in ("tree", "aug")]
     points = growth.measure(forced_model, words, "tokens", found[1:], chosen, 1, 60.0)
-    assert [one["contender"] for one in points] == ["tree"]  # aug says the text again
+    assert [one["contender"] for one in points] == ["tree"]  # the answer of aug repeats the text
 
 
 @pytest.mark.parametrize("most", [0, 1, 5, 31, 32, 100, 5000])
@@ -249,20 +254,22 @@ def test_constraint_is_scored_on_and_off(taught):
 def test_labels_of_a_set_are_those_of_the_pipeline_or_renamed():
     import constraint
 
-    assert constraint.names_of("weibo", ["person"], {"PER.NAM"}) is None
-    assert constraint.names_of("weibo", ["PER.NAM", "X"], {"PER.NAM"}) == {"PER.NAM": "PER.NAM"}
+    assert constraint.labels_of_pipeline("weibo", ["person"], {"PER.NAM"}) is None
+    assert constraint.labels_of_pipeline("weibo", ["PER.NAM", "X"], {"PER.NAM"}) == {
+        "PER.NAM": "PER.NAM"
+    }
     ours = ["person", "organisation", "location", "miscellaneous"]
-    assert constraint.names_of("conll03", ours, {"PER"})["PER"] == "person"
-    assert "creative-work" not in constraint.names_of("wnut17", ours, {"creative-work"})
+    assert constraint.labels_of_pipeline("conll03", ours, {"PER"})["PER"] == "person"
+    assert "creative-work" not in constraint.labels_of_pipeline("wnut17", ours, {"creative-work"})
 
 
 def test_pipe_is_timed_end_to_end(taught):
     import throughput
-    from comparison import Floors
-    from contenders import CONTENDERS
-    from documents import Documents, word_bounds
-    from floor import Ceilings, cost_of
-    from forced import ForcedModel
+    from harness.contenders import CONTENDERS
+    from harness.documents import Documents
+    from harness.floors import Ceilings, Floors, cost_of
+    from harness.forced import ForcedModel
+    from harness.grown import word_bounds
     from support.pipelines import LABELS as KNOWN
     from support.pipelines import TEXTS as KNOWN_TEXTS
     from support.pipelines import ner_of
@@ -281,21 +288,3 @@ def test_pipe_is_timed_end_to_end(taught):
     assert set(found) == {"replicated", "tree"}
     assert found["tree"]["passes"] > 2
     assert found["tree"]["documents_per_s"] > 0
-
-
-def test_absent_data_is_a_message(tmp_path, capsys):
-    from documents import read_set
-
-    with pytest.raises(SystemExit):
-        read_set(tmp_path, "conll03", 1)
-    assert "conll03" in capsys.readouterr().out
-
-
-def test_sets_are_read_once_a_text(shared_data):
-    from documents import read_set
-
-    for name, n_labels in (("conll03", 4), ("weibo", 8)):
-        found = read_set(shared_data, name, 20)
-        assert len(found) == len(set(found.texts)) == 20
-        assert len(found.labels) == n_labels
-        assert found.n_mentions > 10

@@ -10,17 +10,17 @@ from typing import Any
 import srsly
 from wasabi import msg
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 PACKAGES = ("spacy-padellm", "spacy", "thinc", "torch", "transformers", "peft")
 
 
 def write_results(name: str, figures: dict[str, Any], *, device: str | None = None) -> Path:
     """Write benchmarks/results/NAME.json.
 
-    name (str): Name of the benchmark.
-    figures (dict[str, Any]): What was measured.
+    name (str): Name of the results, with their folder in it where they have one.
+    figures (dict[str, Any]): The figures.
     device (str | None): torch's name of the device; None for the CPU.
-    RETURNS (Path): The file.
+    RETURNS (Path): The JSON file.
     """
     path = RESULTS / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)

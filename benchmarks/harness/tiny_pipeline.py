@@ -1,4 +1,4 @@
-"""A pipeline of a tiny random network over bytes, and documents for it: it needs no weights."""
+"""A pipeline of a tiny random network over bytes, which needs no weights, and texts for it."""
 
 import random
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ WORDS = (*NAMES, "the", "of", "a", "in", "to", "met", "left", "saw", "near", "ol
 
 
 def write_pipeline(folder: Path) -> Path:
-    """Write it: one layer of 16 dimensions, two labels.
+    """Write the pipeline: one layer of 16 dimensions, two labels.
 
-    folder (Path): For the base and the pipeline.
+    folder (Path): Parent folder of the base and the pipeline.
     RETURNS (Path): The pipeline's folder.
     """
     import torch
@@ -58,7 +58,7 @@ def write_pipeline(folder: Path) -> Path:
 
 
 def byte_tokenizer():
-    """RETURNS (transformers.PreTrainedTokenizerFast): A token a byte."""
+    """RETURNS (transformers.PreTrainedTokenizerFast): One token per byte."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -71,10 +71,10 @@ def byte_tokenizer():
 
 
 def texts(n: int, seed: int = 0) -> Iterator[str]:
-    """Short texts; each has words that no other has, as real ones do.
+    """Make short texts; each has a word that no other has, as real texts do.
 
     n (int): Number of texts.
-    seed (int): Of the choice of words.
+    seed (int): Seed of the random choice of words.
     YIELDS (str): The texts.
     """
     chance = random.Random(seed)

@@ -1,8 +1,8 @@
-"""The least time that a run can take on a device: its weights read at the speed of a copy in each
-pass, or its matrix products at the speed of one large product, whichever takes longer.
+"""The least time that a run can take on a device: in each pass its weights are read at the speed of
+a copy, or its matrix products run at the speed of one large product, whichever takes longer.
 
-Both speeds are measured, in the run that they are held against. Attention, the KV cache and what
-happens between passes are not in the floor.
+Both speeds are measured in the same run. Attention, the KV cache and the time between passes are
+not in the floor.
 """
 
 import time
@@ -21,28 +21,36 @@ PRODUCT_SIZE = {"cpu": 1024, "cuda": 8192}
 
 @dataclass(frozen=True)
 class Ceilings:
-    """What a device does at most, measured.
+    """The highest measured speeds of a device.
 
-    bytes_per_s (float): Of a copy, bytes read and bytes written together.
-    operations_per_s (float): Of a square matrix product in the model's dtype.
+    bytes_per_s (float): Bytes read and bytes written of a copy, per second.
+    operations_per_s (float): Operations of a square matrix product in the model's dtype, per
+        second.
     """
 
     bytes_per_s: float
     operations_per_s: float
 
     def to_dict(self) -> dict[str, float]:
-        """RETURNS (dict[str, float]): For JSON."""
+        """RETURNS (dict[str, float]): The speeds, for JSON."""
         return asdict(self)
+
+    def __str__(self) -> str:
+        return (
+            f"copies {self.bytes_per_s / 1e9:.1f} GB/s, matrix products "
+            f"{self.operations_per_s / 1e12:.3f} T operations per second"
+        )
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a pass of a model costs at least.
+    """The least work of a model's forward pass.
 
-    weight_bytes (int): Weights that each pass reads; embeddings that are only looked up are not.
-    token_operations (int): Operations of a token in the products with weights below the output
-        layer, two a weight.
-    output_operations (int): Operations of a place whose logits are wanted.
+    weight_bytes (int): Bytes of the weights that each pass reads; embeddings that are only looked
+        up are left out.
+    token_operations (int): Operations per token of the products with weights below the output
+        layer, two per weight.
+    output_operations (int): Operations of the output layer per row of logits.
     """
 
     weight_bytes: int
@@ -50,25 +58,41 @@ class Cost:
     output_operations: int
 
     def floor(self, passes: Iterable[tuple[int, int]], ceilings: Ceilings) -> float:
-        """The least seconds that passes can take.
+        """Compute the least time of some passes.
 
-        passes (Iterable[tuple[int, int]]): Tokens and wanted places of each.
-        ceilings (Ceilings): Of the device.
+        passes (Iterable[tuple[int, int]]): Tokens and rows of logits of each pass.
+        ceilings (Ceilings): Speeds of the device.
         RETURNS (float): Seconds.
         """
-        read = self.weight_bytes / ceilings.bytes_per_s
+        reading = self.weight_bytes / ceilings.bytes_per_s
         return sum(
-            max(read, self.operations(tokens, wanted) / ceilings.operations_per_s)
-            for tokens, wanted in passes
+            max(reading, self.operations(tokens, logits) / ceilings.operations_per_s)
+            for tokens, logits in passes
         )
 
-    def operations(self, tokens: int, wanted: int) -> int:
-        """RETURNS (int): Operations of a pass."""
-        return tokens * self.token_operations + wanted * self.output_operations
+    def operations(self, tokens: int, logits: int) -> int:
+        """RETURNS (int): Operations of a pass of so many tokens and rows of logits."""
+        return tokens * self.token_operations + logits * self.output_operations
+
+
+@dataclass(frozen=True)
+class Floors:
+    """The least times of runs of a model on a device.
+
+    cost (Cost): Least work of the model's passes.
+    ceilings (Ceilings): Speeds of the device.
+    """
+
+    cost: Cost
+    ceilings: Ceilings
+
+    def seconds(self, passes: Iterable[tuple[int, int]]) -> float:
+        """RETURNS (float): The least seconds of some passes (tokens and rows of logits of each)."""
+        return self.cost.floor(passes, self.ceilings)
 
 
 def cost_of(model: LanguageModel) -> Cost:
-    """RETURNS (Cost): What a pass of a model costs."""
+    """RETURNS (Cost): The least work of a model's passes."""
     looked_up = model.base.get_input_embeddings().weight
     output = model.base.get_output_embeddings().weight
     weights = [
@@ -87,10 +111,10 @@ def measure_ceilings(
     """Measure a device.
 
     device (torch.device): The device.
-    dtype (torch.dtype): Of the matrix product.
-    repeat (int): Runs of each; medians are taken.
-    scale (float): Of the sizes, for a quick look.
-    RETURNS (Ceilings): What it does at most.
+    dtype (torch.dtype): Type of the matrices.
+    repeat (int): Number of runs of each measurement; medians are taken.
+    scale (float): Factor of the sizes, for a quick measurement.
+    RETURNS (Ceilings): Its speeds.
     """
     kind = "cuda" if device.type == "cuda" else "cpu"
     n_bytes = int(COPY_BYTES[kind] * scale)
@@ -107,14 +131,13 @@ def _copy(n_bytes: int, device: torch.device) -> Callable[[], Any]:
 
 
 def _product(size: int, device: torch.device, dtype: torch.dtype) -> Callable[[], Any]:
-    one, other = torch.randn(2, size, size, device=device).to(dtype)
+    left, right = torch.randn(2, size, size, device=device).to(dtype)
     product = torch.empty(size, size, dtype=dtype, device=device)
-    return lambda: torch.mm(one, other, out=product)
+    return lambda: torch.mm(left, right, out=product)
 
 
 def seconds(function: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
-    """RETURNS (tuple[float, Any]): Seconds on the clock until the device is done, and the
-    result."""
+    """RETURNS (tuple[float, Any]): Wall-clock seconds until the device is done, and the result."""
     synchronise(device)
     start = time.perf_counter()
     result = function()

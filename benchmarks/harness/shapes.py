@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from forced import ForcedModel
 from wasabi import msg
 
 from spacy_padellm.model.network import load_codec
@@ -13,10 +12,12 @@ from spacy_padellm.model.shim import CausalLMShim
 from spacy_padellm.tokenization.codec import Codec
 from spacy_padellm.weights.resolver import resolve_weights
 
+from .forced import ForcedModel
+
 BASE = "smollm2-135m"
 ADAPTER = "adapter"  # names the default base with the shipped adapter
-# Llama networks. The vocabulary is that of the default base's tokenizer, 49152 tokens: that of
-# SmolLM2-135M, and half as much again as Llama-2-7B's (2 % more weights).
+# Llama networks. The vocabulary is that of the default base's tokenizer, SmolLM2-135M's 49152
+# tokens: half as many again as Llama-2-7B's (2 % more weights).
 SHAPES: dict[str, dict[str, Any]] = {
     "tiny": {
         "hidden_size": 32,
@@ -50,12 +51,12 @@ NAMES = (*SHAPES, ADAPTER)
 
 
 def load_model(name: str, device: str, adapter: Path = Path("assets/adapter")) -> ForcedModel:
-    """A model to measure, float32 on a CPU and bfloat16 on a GPU.
+    """Load a model to measure, float32 on a CPU and bfloat16 on a GPU.
 
     name (str): One of NAMES.
     device (str): torch's name of the device.
     adapter (Path): The adapter's folder.
-    RETURNS (ForcedModel): In evaluation mode, no script yet.
+    RETURNS (ForcedModel): The model in evaluation mode, without a script.
     """
     if name not in NAMES:
         msg.fail(f"There is no model {name!r}", f"Known are {', '.join(NAMES)}.", exits=1)
@@ -68,13 +69,13 @@ def load_model(name: str, device: str, adapter: Path = Path("assets/adapter")) -
 
 
 def random_model(name: str, codec: Codec, device: str = "cpu", seed: int = 0) -> ForcedModel:
-    """A random network of a shape.
+    """Make a random network of a shape.
 
     name (str): A key of SHAPES.
     codec (Codec): The tokenizer; its size is the network's vocabulary.
-    device (str): torch's name of the device. The network is made there.
-    seed (int): Of the weights.
-    RETURNS (ForcedModel): In evaluation mode, float32 on a CPU and bfloat16 on a GPU.
+    device (str): torch's name of the device; the weights are initialized on it.
+    seed (int): Seed of the weights.
+    RETURNS (ForcedModel): The model in evaluation mode, float32 on a CPU and bfloat16 on a GPU.
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -86,5 +87,5 @@ def random_model(name: str, codec: Codec, device: str = "cpu", seed: int = 0) ->
     torch.manual_seed(seed)
     with torch.device(device):
         network = AutoModelForCausalLM.from_config(config, torch_dtype=dtype)
-    # Not probed: in bfloat16 the noise of a random network of 7B is as large as what a probe asks.
+    # Not probed: a random network of 7B in bfloat16 has more noise than the probe tolerates.
     return ForcedModel(network.eval(), codec)

@@ -1,4 +1,4 @@
-"""Peak memory of a GPU while something runs."""
+"""Peak memory of a GPU during a function call."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ GIB = 1 << 30
 
 @dataclass(frozen=True)
 class Peak:
-    """The most that lay on a GPU.
+    """Peak memory of a GPU.
 
-    gib (float): Above what lay there before, GiB.
-    ran_out (bool): Whether the memory ran out on the way. A decoder then goes on with halves of
-        its batch, so this need not be an error.
+    gib (float): Peak above the memory that was allocated before, GiB.
+    ran_out (bool): Whether an allocation failed. A decoder then halves its batch, so this need not
+        be an error.
     """
 
     gib: float
@@ -23,11 +23,11 @@ class Peak:
 
 
 def peak_of(function: Callable[[], Any], device: torch.device) -> tuple[Any, Peak | None]:
-    """Watch a GPU's memory.
+    """Call a function and measure the peak memory of its device.
 
-    function (Callable[[], Any]): What is to be run.
-    device (torch.device): Where it runs.
-    RETURNS (tuple[Any, Peak | None]): Its result, and the peak; None where there is no GPU.
+    function (Callable[[], Any]): The function.
+    device (torch.device): The device.
+    RETURNS (tuple[Any, Peak | None]): The function's result, and the peak; None on a CPU.
     """
     if device.type != "cuda":
         return function(), None
