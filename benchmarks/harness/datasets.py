@@ -103,19 +103,19 @@ def find_datasets(
     if data.is_file() or _is_dataset(data):
         if names and len(names) > 1:
             msg.fail(f"{data} is one dataset", f"Its name can't be {', '.join(names)}.", exits=1)
-        found = [find_dataset(data, names[0] if names else "", lang)]
+        datasets = [find_dataset(data, names[0] if names else "", lang)]
     elif names:
-        found = [find_dataset(data, name, lang) for name in names]
+        datasets = [find_dataset(data, name, lang) for name in names]
     else:
-        found = [find_dataset(data, name, lang) for name in defaults]
-        if not all(dataset.files(split) for dataset in found) and data.is_dir():
+        datasets = [find_dataset(data, name, lang) for name in defaults]
+        if not all(dataset.files(split) for dataset in datasets) and data.is_dir():
             folders = [path.name for path in sorted(data.iterdir()) if _is_dataset(path)]
             every = [find_dataset(data, name, lang) for name in folders]
-            found = [dataset for dataset in every if dataset.files(split)] or found
-    for dataset in found:
+            datasets = [dataset for dataset in every if dataset.files(split)] or datasets
+    for dataset in datasets:
         if not dataset.files(split):
             _fail_no_data(dataset.path, split)
-    return found
+    return datasets
 
 
 def _is_dataset(path: Path) -> bool:

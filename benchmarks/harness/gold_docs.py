@@ -39,8 +39,8 @@ def to_doc(record: Record, vocab: Any, lang: str) -> Doc:
         spaces = [True] * (len(words) - 1) + [False]
     if all(words):
         doc = Doc(vocab, words=words, spaces=spaces)
-        found = [doc.char_span(start, end, label=label) for start, end, label in spans]
-        ents = [span for span in found if span is not None]
+        char_spans = [doc.char_span(start, end, label=label) for start, end, label in spans]
+        ents = [span for span in char_spans if span is not None]
         if len(ents) == len(spans):
             doc.set_ents(filter_spans(ents), default="outside")
             return doc

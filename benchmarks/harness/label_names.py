@@ -3,6 +3,8 @@
 The labels of any other dataset are used as they are.
 """
 
+from wasabi import msg
+
 from .datasets import Dataset
 
 Definitions = dict[str, str]
@@ -77,7 +79,7 @@ ADAPTER_LABELS: dict[str, Definitions] = {
 def labels_of(
     dataset: Dataset, split: str = "test", *, for_adapter: bool = False
 ) -> tuple[tuple[str, ...], Definitions]:
-    """Labels of a dataset, and their definitions in prompts.
+    """Labels of a dataset, and their definitions in prompts; exit with a message if there are none.
 
     dataset (Dataset): The dataset.
     split (str): Split whose labels are used.
@@ -86,9 +88,11 @@ def labels_of(
         where all have one, else sorted; the definitions, empty for an unknown dataset.
     """
     definitions = (OF_ADAPTER if for_adapter else OWN_LANGUAGE).get(dataset.name, {})
-    found = dataset.span_labels(split)
-    labels = tuple(definitions) if found <= definitions.keys() else tuple(sorted(found))
-    return labels, definitions
+    labels = dataset.span_labels(split)
+    defined = labels <= definitions.keys()
+    if not labels and not definitions:
+        msg.fail(f"{dataset.path} has no spans", "Their labels are needed for prompts.", exits=1)
+    return tuple(definitions if defined else sorted(labels)), definitions
 
 
 def adapter_labels_of(dataset: Dataset, split: str = "test") -> Definitions:
