@@ -57,7 +57,7 @@ class Texts:
 
     def __init__(self, shim: CausalLMShim, texts: Sequence[str], lang: str = "en"):
         nlp = spacy.blank(lang)
-        self._model = shim.for_decoding()
+        self._runner = shim.runner()
         self._builder = shim.builder(make_prompt("en", both_ways=True, tag_text=True))
         self._texts = list(texts)
         self._bounds = [token_bounds(nlp.make_doc(text)) for text in texts]
@@ -65,7 +65,7 @@ class Texts:
     def decode(self, settings: dict[str, Any]) -> list[Prediction]:
         """RETURNS (list[Prediction]): Predictions of the tree decoder with these settings."""
         decoder = TreeDecoder(**settings)
-        return decoder(self._model, self._builder, self._texts, LABELS, self._bounds)
+        return decoder(self._runner, self._builder, self._texts, LABELS, self._bounds)
 
     def number_chances(self, index: int) -> Any:
         """RETURNS (Any): Probabilities of 0 to 9 mentions of each label in one text, decoded alone
@@ -79,7 +79,7 @@ class Texts:
         with patch.object(counts, "number_chances", record):
             decoder = TreeDecoder(**PLAIN)
             text, bounds = [self._texts[index]], [self._bounds[index]]
-            decoder(self._model, self._builder, text, LABELS, bounds)
+            decoder(self._runner, self._builder, text, LABELS, bounds)
         return recorded[0]
 
     def margin(self, index: int, first: Prediction, second: Prediction) -> float | None:

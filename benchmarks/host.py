@@ -26,12 +26,14 @@ from spacy.tokens import Doc
 from wasabi import msg
 
 from spacy_padellm.decoding.constraint import Constraint
-from spacy_padellm.decoding.lattice import Lattice, Passage, lattices
+from spacy_padellm.decoding.lattice import ConstraintText, Lattice, build_lattices
+from spacy_padellm.decoding.params import ResolvedParams
 from spacy_padellm.decoding.tree_decoder import TreeDecoder
 from spacy_padellm.documents.occurrences import token_bounds
 from spacy_padellm.documents.prediction import Count, Prediction
 from spacy_padellm.documents.spans import Mention
 from spacy_padellm.engine.language_model import ROW_TOKENS, LanguageModel
+from spacy_padellm.engine.runner import Runner
 from spacy_padellm.model.network import load_codec
 from spacy_padellm.prompts.layout import pack
 from spacy_padellm.prompts.tree import PromptTree
@@ -50,17 +52,17 @@ class GoldDecoder(TreeDecoder):
 
     def decode(
         self,
-        model: LanguageModel,
+        runner: Runner,
         builder: TreeBuilder,
         trees: Sequence[PromptTree],
-        passages: Sequence[Passage],
-        bounds: Any,
+        texts: Sequence[ConstraintText],
+        params: ResolvedParams,
     ) -> list[Prediction]:
         """RETURNS (list[Prediction]): One gold answer per tree."""
         pack([len(tree) for tree in trees], ROW_TOKENS)
         assert builder.token_bytes is not None
-        texts_lattices(builder, trees, passages, builder.token_bytes)
-        return [self.answers[passage.text] for passage in passages]
+        lattices_of(builder, trees, texts, builder.token_bytes)
+        return [self.answers[text.text] for text in texts]
 
 
 def main(
@@ -132,10 +134,10 @@ class Stages:
         GoldDecoder.answers = dict(zip(self.texts, self.predictions, strict=True))
         self.builder = ner.tree_builder()
         assert self.builder.token_bytes is not None
-        self.pieces = self.builder.token_bytes
+        self.token_bytes = self.builder.token_bytes
         self.trees = self.builder.question_trees(self.texts, ner.labels)
         self.tokens = [token_bounds(doc) for doc in self.docs]
-        self.passages = list(map(Passage, self.texts, self.tokens))
+        self.constraint_texts = list(map(ConstraintText, self.texts, self.tokens))
         self.lattices = self.make_lattices()
         self.scored = ner.predict(self.docs)
 
@@ -168,7 +170,7 @@ class Stages:
 
     def make_lattices(self) -> list[Lattice]:
         """RETURNS (list[Lattice]): The lattices of all documents."""
-        return texts_lattices(self.builder, self.trees, self.passages, self.pieces)
+        return lattices_of(self.builder, self.trees, self.constraint_texts, self.token_bytes)
 
     def annotate(self) -> None:
         """Write the spans onto the documents."""
@@ -186,15 +188,15 @@ class Stages:
             pass
 
 
-def texts_lattices(
+def lattices_of(
     builder: TreeBuilder,
     trees: Sequence[PromptTree],
-    passages: Sequence[Passage],
-    pieces: TokenBytes,
+    texts: Sequence[ConstraintText],
+    token_bytes: TokenBytes,
 ) -> list[Lattice]:
     """RETURNS (list[Lattice]): Lattices as decoders make them."""
-    read = [pieces.text(tree.ids[builder.text_indices(tree)].tolist()) for tree in trees]
-    return lattices(passages, read, pieces, 64)
+    tokenized = [token_bytes.text(tree.ids[builder.text_indices(tree)].tolist()) for tree in trees]
+    return build_lattices(texts, tokenized, token_bytes, 64)
 
 
 def gold_prediction(record: Record, doc: Doc, labels: Sequence[str]) -> Prediction:

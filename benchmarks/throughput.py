@@ -115,7 +115,8 @@ def measure_pipe(
     batch_size (int): Batch size of `nlp.pipe`.
     RETURNS (Figures): The figures of each contender.
     """
-    component_of(nlp).shim._model = model
+    shim = component_of(nlp).shim
+    shim._model = model.model
     model.script = None
     on_gpu = model.device.type == "cuda"
     texts = documents.texts
@@ -123,7 +124,8 @@ def measure_pipe(
     for contender in contenders:
         if contender.name.startswith(AUTOREGRESSIVE):
             continue
-        model.give_back_memory()
+        model.release_memory()
+        shim._runner = model.runner(contender.fuses)
         for _ in range(2 if on_gpu else 1):  # warm-up
             timed_run(nlp, contender.decoder(), texts if on_gpu else texts[:2], batch_size)
         walls = []

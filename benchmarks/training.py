@@ -21,8 +21,8 @@ from harness.results import write_results
 from thinc.api import Adam
 from wasabi import msg
 
-from spacy_padellm.decoding.decoder import batches
 from spacy_padellm.decoding.parallel_prompts import parallel_prompts
+from spacy_padellm.engine.batching import group_by_budget
 from spacy_padellm.model.loss import Loss
 from spacy_padellm.model.loss_graphs import GraphedLoss
 from spacy_padellm.model.optimizer import step, torch_optimizer
@@ -200,7 +200,7 @@ def epoch_seconds(
 
 def passes(batch: Sequence[PromptTree], budget: int) -> Iterator[list[PromptTree]]:
     """YIELDS (list[PromptTree]): Trees of one forward pass."""
-    for group in batches([len(tree) for tree in batch], budget):
+    for group in group_by_budget([len(tree) for tree in batch], budget):
         yield [batch[i] for i in group]
 
 

@@ -63,7 +63,7 @@ def measure(
 def _alone(entrant: Entrant, parts: Sequence[Sequence[int]], repeat: int) -> list[list[Run]]:
     """RETURNS (list[list[Run]]): Runs of one entrant over each part, warmed up. Captured passes of
     large batches and their memory may not fit a GPU beside those of another contender."""
-    entrant.model.give_back_memory()
+    entrant.model.release_memory()
     by_turns([entrant], parts, 2)
     return by_turns([entrant], parts, repeat)[0]
 

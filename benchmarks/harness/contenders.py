@@ -64,7 +64,7 @@ class Contender:
 
     @property
     def fuses(self) -> bool | None:
-        """RETURNS (bool | None): Whether the model's layers are fused (`LanguageModel.fuses`)."""
+        """RETURNS (bool | None): Whether the model's layers are fused (`Runner`)."""
         return self.levers.get(FUSED, False if self.plain else None)
 
 

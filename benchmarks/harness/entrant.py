@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from spacy_padellm.decoding.autoregressive import AutoregressiveDecoder
-from spacy_padellm.decoding.decoder import CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, batches
 from spacy_padellm.documents.prediction import Prediction
-from spacy_padellm.engine.memory import is_out_of_memory
+from spacy_padellm.engine.batching import BatchQueue
 from spacy_padellm.prompts.tree import NO_TARGET, TRUNK
 from spacy_padellm.prompts.tree_builder import TreeBuilder
 from spacy_padellm.tokenization.codec import one_line
@@ -56,7 +55,7 @@ class Entrant:
     ):
         self.name = contender.name
         self.decoder = contender.decoder(**params)
-        self._fuses = contender.fuses
+        self._runner = model.runner(contender.fuses)
         self.model = model
         self.documents = documents
         self._builder = TreeBuilder(model.codec, documents.prompt, model.max_positions)
@@ -78,7 +77,6 @@ class Entrant:
         part = self.documents.pick(chosen)
         work = Work()
         self.model.script, self.model.work = self._script, work
-        self.model.fuses = self._fuses
         if self._generates:
             took, answers = seconds(lambda: self._generate(part, chosen), self.model.device)
             pairs = zip(answers, chosen, strict=True)
@@ -90,23 +88,20 @@ class Entrant:
         return Run(took, work, as_gold)
 
     def _decode(self, part: Documents) -> list[Prediction]:
-        return self.decoder(self.model, self._builder, part.texts, part.labels, part.tokens)
+        return self.decoder(self._runner, self._builder, part.texts, part.labels, part.tokens)
 
     def _generate(self, part: Documents, chosen: Sequence[int]) -> list[list[int]]:
-        trees = self.decoder.ask(self._builder, part.texts, part.labels)
-        on_cpu = self.model.device.type == "cpu"
-        budget = self.decoder.batch_tokens or (CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS)
+        trees = self.decoder.question_trees(self._builder, part.texts, part.labels)
+        params = self.decoder.resolve(self.model.device, self.model.max_positions)
         generated: list[list[int]] = [[] for _ in trees]
-        queue = batches([len(tree) for tree in trees], budget)
-        while queue:
-            batch = queue.pop(0)
+        queue = BatchQueue([len(tree) for tree in trees], params.batch_tokens)
+        for batch in queue:
             answers = [self._answers[chosen[i]] for i in batch]
             try:
                 rows = generate(self.model, [trees[i] for i in batch], answers)
             except Exception as error:
-                if len(batch) == 1 or not is_out_of_memory(error):
+                if not queue.retry_smaller(batch, error):
                     raise
-                queue[:0] = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
                 continue
             for i, row in zip(batch, rows, strict=True):
                 generated[i] = row

@@ -70,7 +70,7 @@ def generate(
         answers, model.codec.end_id, sum(map(len, trees)), model.work, model.device
     )
     with torch.inference_mode():
-        generated = model.network.generate(
+        generated = model.model.network.generate(
             input_ids=ids.to(model.device),
             attention_mask=mask.to(model.device),
             max_new_tokens=forced.n_steps,

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -31,7 +30,6 @@ class Script:
     """
 
     def __init__(self, trees: Sequence[PromptTree]):
-        self._trees = trees
         self._tables: dict[bytes, _Table] = {}
         for tree in trees:
             key = tree.ids[tree.label == TRUNK].tobytes()
@@ -66,13 +64,6 @@ class Script:
         known = np.flatnonzero(self._codes[at] == codes)
         return known, self._tokens[at[known]]
 
-    def next_tokens_of_prompts(self, prompts: Sequence[Ints]) -> tuple[Ints, Ints]:
-        """RETURNS (tuple[Ints, Ints]): Indices of the prompts that have a gold next token, and the
-        next token ids."""
-        tokens = [self._by_prompt.get(np.asarray(ids, np.int64).tobytes()) for ids in prompts]
-        known = [i for i, token in enumerate(tokens) if token is not None]
-        return np.array(known, dtype=np.int64), np.array([tokens[i] for i in known], dtype=np.int64)
-
     def _read_trunks(self, ids: Ints, query: Paths) -> None:
         """Find the documents of a batch's trees. A batch starts with its tree 0."""
         at = np.flatnonzero((query.label.ravel() == TRUNK) & (query.tree.ravel() >= 0))
@@ -89,16 +80,6 @@ class Script:
             tables = sorted(self._current.items())
             self._codes = np.concatenate([(n << TREE_SHIFT) | table.codes for n, table in tables])
             self._tokens = np.concatenate([table.tokens for _, table in tables])
-
-    @cached_property
-    def _by_prompt(self) -> dict[bytes, int]:
-        """The next token id of every prompt with each beginning of its answer."""
-        next_tokens: dict[bytes, int] = {}
-        for tree in self._trees:
-            for prompt in tree.prompts():
-                for end in np.flatnonzero(prompt.target != NO_TARGET):
-                    next_tokens[prompt.ids[: end + 1].tobytes()] = int(prompt.target[end])
-        return next_tokens
 
 
 def _codes(label: Ints, mention: Ints, position: Ints) -> Ints:

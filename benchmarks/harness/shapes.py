@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from wasabi import msg
 
+from spacy_padellm.engine.language_model import LanguageModel
 from spacy_padellm.model.network import load_codec
 from spacy_padellm.model.settings import ModelSettings
 from spacy_padellm.model.shim import CausalLMShim
@@ -63,19 +64,18 @@ def load_model(name: str, device: str, adapter: Path = Path("assets/adapter")) -
     if device.startswith("cuda") and not torch.cuda.is_available():
         msg.fail(f"torch sees no device {device!r}", "Give --device cpu.", exits=1)
     if name == ADAPTER:
-        model = CausalLMShim(ModelSettings(BASE, str(adapter), device)).for_decoding()
-        return ForcedModel(model.network, model.codec, model.supports_tree_mask)
-    return random_model(name, load_codec(resolve_weights(BASE).folder), device)
+        return ForcedModel(CausalLMShim(ModelSettings(BASE, str(adapter), device)).for_decoding())
+    return ForcedModel(random_model(name, load_codec(resolve_weights(BASE).folder), device))
 
 
-def random_model(name: str, codec: Codec, device: str = "cpu", seed: int = 0) -> ForcedModel:
+def random_model(name: str, codec: Codec, device: str = "cpu", seed: int = 0) -> LanguageModel:
     """Make a random network of a shape.
 
     name (str): A key of SHAPES.
     codec (Codec): The tokenizer; its size is the network's vocabulary.
     device (str): torch's name of the device; the weights are initialized on it.
     seed (int): Seed of the weights.
-    RETURNS (ForcedModel): The model in evaluation mode, float32 on a CPU and bfloat16 on a GPU.
+    RETURNS (LanguageModel): The model in evaluation mode, float32 on a CPU and bfloat16 on a GPU.
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -88,4 +88,4 @@ def random_model(name: str, codec: Codec, device: str = "cpu", seed: int = 0) ->
     with torch.device(device):
         network = AutoModelForCausalLM.from_config(config, torch_dtype=dtype)
     # Not probed: a random network of 7B in bfloat16 has more noise than the probe tolerates.
-    return ForcedModel(network.eval(), codec)
+    return LanguageModel(network.eval(), codec)

@@ -100,7 +100,7 @@ def prepare(
     ]
     loaded = load_model(model, device)
     selected = able(loaded.device, contenders)
-    floors = Floors(cost_of(loaded), measure_ceilings(loaded.device, loaded.base.dtype))
+    floors = Floors(cost_of(loaded.model), measure_ceilings(loaded.device, loaded.model.base.dtype))
     msg.info(f"{model} on {device}: {floors.ceilings}")
     figures = {
         "model": model,

@@ -22,9 +22,10 @@ LABELS = ("PER", "LOC", "ORG")
 
 @pytest.fixture(scope="module")
 def forced_model(toy_codec):
+    from harness.forced import ForcedModel
     from harness.shapes import random_model
 
-    return random_model("tiny", toy_codec)
+    return ForcedModel(random_model("tiny", toy_codec))
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +78,11 @@ def test_without_a_script_nothing_is_gold(contender, forced_model, documents):
 def test_rows_of_one_prompt_are_forced_too(toy_codec, documents):
     from harness.contenders import CONTENDERS
     from harness.entrant import Entrant
+    from harness.forced import ForcedModel
     from harness.shapes import random_model
 
-    model = random_model("tiny", toy_codec)
-    model.supports_tree_mask = False
+    model = ForcedModel(random_model("tiny", toy_codec))
+    model.model.supports_tree_mask = False
     for contender in CONTENDERS:
         if contender.name in ("tree", "replicated", "struct"):
             assert Entrant(contender, model, documents).run([0, 1, 2]).as_gold == 3
@@ -90,15 +92,15 @@ def test_a_pass_may_need_logits_of_several_tokens_of_one_mention(forced_model, d
     from harness.contenders import CONTENDERS
     from harness.entrant import Entrant
 
-    from spacy_padellm.engine.prompt_rows import feed_of
+    from spacy_padellm.engine.step import StepInput
 
     (tree,) = [one for one in CONTENDERS if one.name == "tree"]
     entrant = Entrant(tree, forced_model, documents)
     entrant.run([0])
     gold = entrant.decoder.gold_trees(entrant._builder, documents.golds[:1])[0]
     at = np.flatnonzero(gold.target >= 0)
-    rows = forced_model.start_rows(1, len(gold))
-    logits = rows.feed(feed_of([(0, gold.ids, gold.paths(0))], at))
+    rows = forced_model.runner().start_rows(1, len(gold))
+    logits = rows.forward(StepInput.of_runs([(0, gold.ids, gold.paths(0))], at)).logits
     assert logits.argmax(-1).tolist() == gold.target[at].tolist()
 
 
@@ -135,8 +137,8 @@ def test_floor_is_the_slower_of_weights_and_products(forced_model):
     cost = Cost(weight_bytes=100, token_operations=10, output_operations=20)
     assert cost.floor([(1, 1)], Ceilings(10.0, 1000.0)) == pytest.approx(10.0)
     assert cost.floor([(1, 1), (1000, 0)], Ceilings(100.0, 30.0)) == pytest.approx(1 + 1000 / 3)
-    found = cost_of(forced_model)
-    network = forced_model.network
+    found = cost_of(forced_model.model)
+    network = forced_model.model.network
     vocabulary = network.get_output_embeddings().weight.numel()
     assert found.weight_bytes == 4 * sum(one.numel() for one in network.parameters())
     assert found.output_operations == 2 * vocabulary
@@ -161,7 +163,7 @@ def test_latency_and_throughput_compare_contenders(forced_model, documents):
     from harness.floors import Ceilings, Floors, cost_of
 
     chosen = [one for one in CONTENDERS if one.name in ("struct", "replicated", "tree")]
-    floors = Floors(cost_of(forced_model), Ceilings(1e12, 1e12))
+    floors = Floors(cost_of(forced_model.model), Ceilings(1e12, 1e12))
     for together in (False, True):
         figures = measure(forced_model, documents, chosen, floors, 1, together=together)
         assert set(figures) == {"struct", "replicated", "tree"}
@@ -278,11 +280,11 @@ def test_pipe_is_timed_end_to_end(taught):
     from spacy_padellm.prompts.prompt import make_prompt
 
     loaded = ner_of(taught).shim.load()
-    model = ForcedModel(loaded.network, loaded.codec, loaded.supports_tree_mask)
+    model = ForcedModel(loaded)
     golds = tuple(Gold(text, tuple(KNOWN), ()) for text in KNOWN_TEXTS)
     bounds = tuple(word_bounds(text.split(" ")) for text in KNOWN_TEXTS)
     documents = Documents(tuple(KNOWN), make_prompt("en"), golds, bounds)
-    floors = Floors(cost_of(model), Ceilings(1e12, 1e12))
+    floors = Floors(cost_of(loaded), Ceilings(1e12, 1e12))
     chosen = [one for one in CONTENDERS if one.name in ("struct", "replicated", "tree")]
     found = throughput.measure_pipe(taught, model, documents, chosen, floors, 1, 4)
     assert set(found) == {"replicated", "tree"}
