@@ -22,7 +22,8 @@ import srsly
 import typer
 from wasabi import msg
 
-WROTE = re.compile(r"Wrote (\S.*\.json)\s*$", re.MULTILINE)
+WROTE = re.compile(r"Wrote\s+(\S.*?\.json)")  # a message is wrapped between words
+COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 
 def main(
@@ -49,9 +50,10 @@ def main(
 def run(command: str) -> Any:
     """RETURNS (Any): The JSON that a command writes to a file or prints."""
     done = subprocess.run(command, shell=True, check=True, stdout=subprocess.PIPE, text=True)
-    if files := WROTE.findall(done.stdout):
+    printed = COLOUR.sub("", done.stdout)
+    if files := WROTE.findall(printed):
         return srsly.read_json(Path(files[-1]))
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    return json.loads(printed.strip().splitlines()[-1])
 
 
 def read_figure(result: Any, keys: str) -> float:

@@ -181,7 +181,8 @@ def test_two_commands_run_by_turns(tmp_path, capsys):
 
     log, result = tmp_path / "log", tmp_path / "result.json"
     srsly.write_json(result, {"figures": {"s": 4}})
-    before = f"echo before >> {log}; echo 'ℹ Wrote {result}'"
+    printed = f"\x1b[38;5;4mℹ Wrote\n{result}\x1b[0m"  # as wasabi colours and wraps it
+    before = f"echo before >> {log}; echo '{printed}'"
     after = f"echo after >> {log}; echo noise; echo '{json.dumps({'figures': {'s': 1}})}'"
     by_turns.main(before, after, ["figures.s"], 3)
     assert log.read_text().split() == ["before", "after", "after", "before", "before", "after"]
