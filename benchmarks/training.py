@@ -104,8 +104,8 @@ def measure(
     autocast = device != "cpu"
     ways: dict[str, Callable[[], Loss]] = {"plain": lambda: Loss(model, autocast)}
     if device != "cpu":
-        ways["graphs"] = lambda: GraphedLoss(model, half)
-        ways["compiled"] = lambda: GraphedLoss(model, half, True)
+        ways["graphs"] = lambda: GraphedLoss(model, autocast)
+        ways["compiled"] = lambda: GraphedLoss(model, autocast, True)
     if selected:
         ways = {way: ways[way] for way in selected}
     tokens = {form: sum(len(t) for b in parts for t in b) for form, parts in forms.items()}
