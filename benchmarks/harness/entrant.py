@@ -100,8 +100,7 @@ class Entrant:
             try:
                 rows = generate(self.model, [trees[i] for i in batch], answers)
             except Exception as error:
-                if not queue.retry_smaller(batch, error):
-                    raise
+                queue.retry_smaller(batch, error, "One document does not fit the GPU's memory.")
                 continue
             for i, row in zip(batch, rows, strict=True):
                 generated[i] = row

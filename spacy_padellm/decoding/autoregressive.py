@@ -55,6 +55,10 @@ class Answer:
     ended: bool = False
     n_line_tokens: int = 0
 
+    def advance(self) -> None:
+        """Move to the position after the token that was run last."""
+        self.position += 1
+
     def close(self, *, ended: bool) -> None:
         """Stop generating."""
         self.open, self.ended = False, ended
@@ -178,7 +182,7 @@ class AutoregressiveDecoder(Decoder):
                 held, row = open_answers, list(range(len(open_answers)))
             output = rows.forward(_last_tokens(open_answers, row))
             for answer in open_answers:
-                answer.position += 1
+                answer.advance()
 
     def _prediction(
         self, form: AnswerForm, answer: Answer, text: str, params: ResolvedParams

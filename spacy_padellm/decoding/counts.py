@@ -33,8 +33,6 @@ class CountBranches:
     logprob (NDArray[np.float64]): Natural-log probability of the generated digits and end
         [branches].
     is_open, bounded (NDArray[np.bool_]): Whether the number goes on; whether a bound stopped it.
-    evidence (NDArray[np.float32]): Natural-log probabilities of 0 to 9 by the text's tags; NaN
-        where there are none [branches, 10].
     """
 
     def __init__(self, trees: Sequence[PromptTree]):
@@ -49,7 +47,6 @@ class CountBranches:
         self.logprob = np.zeros(n)
         self.is_open = np.ones(n, dtype=bool)
         self.bounded = np.zeros(n, dtype=bool)
-        self.evidence = np.full((n, END), np.nan, dtype=np.float32)
         self._has_begun = np.zeros(n, dtype=bool)
         self._at_least = np.ones((n, END), dtype=np.float32)
         self._first_digit_chance = np.ones(n, dtype=np.float32)
@@ -62,7 +59,14 @@ class CountBranches:
         """RETURNS (Ints): The branches whose number goes on."""
         return np.flatnonzero(self.is_open)
 
-    def select(self, branches: Ints, logits: Logits, codec: Codec, params: ResolvedParams) -> None:
+    def select(
+        self,
+        branches: Ints,
+        logits: Logits,
+        codec: Codec,
+        params: ResolvedParams,
+        evidence: Floats | None = None,
+    ) -> None:
         """Select the likeliest digit of branches or, after a digit, the end of the number. Other
         tokens are masked: whatever the model, a count is a number.
 
@@ -70,6 +74,8 @@ class CountBranches:
         logits (Logits): Next-token logits of each [branches].
         codec (Codec): For the ids of digits and end.
         params (ResolvedParams): How numbers are chosen, and where they stop.
+        evidence (NDArray[np.float32] | None): For first digits, natural-log probabilities of 0 to 9
+            by the text's tags; NaN where there are none [branches, 10].
         RAISES (NotFiniteError): A log-probability that is not finite.
         """
         if not len(branches):
@@ -79,7 +85,8 @@ class CountBranches:
         symbol = logprobs.argmax(-1)
         first = np.flatnonzero(~self._has_begun[branches])
         if len(first):
-            chances = number_chances(logprobs[first, :END], self.evidence[branches[first]], params)
+            tags = np.full((len(first), END), np.nan) if evidence is None else evidence[first]
+            chances = number_chances(logprobs[first, :END], tags.astype(np.float32), params)
             symbol[first] = digits = first_digits(chances, params)
             self._at_least[branches[first]] = at_least(chances)
             # The first digit of a longer number implies that it is at least ten.

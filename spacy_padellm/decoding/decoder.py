@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import torch
+
 from ..documents.gold import Gold
 from ..documents.prediction import Count, Prediction
 from ..engine.batching import BatchQueue
-from ..engine.memory import is_out_of_memory
 from ..engine.runner import Runner
 from ..prompts.tree import PromptTree
 from ..prompts.tree_builder import KnownIds, TreeBuilder
@@ -81,15 +82,15 @@ class Decoder(DecodingParams, ABC):
                 if not queue.split(batch):
                     raise NotFiniteError(batch_texts[0].text) from None
                 continue
-            except Exception as error:
-                if is_out_of_memory(error):
-                    runner.release_memory()
-                if not queue.retry_smaller(batch, error):
-                    raise MemoryError(
-                        "The GPU's memory does not hold the decoding of one document of "
-                        f"{len(batch_trees[0])} prompt tokens: {batch_texts[0].text[:60]!r}…. "
-                        "Split it, use fewer labels, or a smaller base."
-                    ) from error
+            except torch.cuda.OutOfMemoryError as error:
+                runner.release_memory()
+                queue.retry_smaller(
+                    batch,
+                    error,
+                    "The GPU's memory does not hold the decoding of one document of "
+                    f"{len(batch_trees[0])} prompt tokens: {batch_texts[0].text[:60]!r}…. "
+                    "Split it, use fewer labels, or a smaller base.",
+                )
                 logger.debug("%d documents don't fit the GPU's memory: trying fewer", len(batch))
                 continue
             for i, prediction in zip(batch, decoded, strict=True):

@@ -23,7 +23,7 @@ from .joint_starts import Floats, StartEdges
 from .lattice import ConstraintText, Lattice, build_lattices
 from .logits import Logits, TokenSubset, most_likely
 from .mention_spans import find_char_spans
-from .mentions import MentionBranches
+from .mentions import LocatedText, MentionBranches
 from .params import ResolvedParams
 
 
@@ -111,13 +111,11 @@ class MentionDecoder:
         tree = self.mentions.tree[mentions]
         return self._text_drafts.after(tree, self._next_byte[mentions], most)
 
-    def first_drafts(
-        self, tree: Ints, label: Ints, index: Ints, begins: Sequence[NDArray[Any]] | None
-    ) -> Ints:
+    def first_drafts(self, tree: Ints, label: Ints, begins: Sequence[NDArray[Any]] | None) -> Ints:
         """Propose the first tokens of mentions by the tags of their texts: for a label of n
         mentions the n text tokens at which one most probably begins.
 
-        tree, label, index (Ints): Paths of mentions, all of each label, in order [mentions].
+        tree, label (Ints): Paths of mentions, all of each label, in order [mentions].
         begins (Sequence[NDArray] | None): For each text the probability that a mention of a label
             begins at each of its tokens [tokens, labels]; None without tags.
         RETURNS (Ints): Tokens to run after the head of each [mentions, steps].
@@ -196,6 +194,7 @@ class MentionDecoder:
         """RETURNS (list[list[Mention]]): The mentions of each tree, with their character spans
         where these are known."""
         mentions = self.mentions
+        found: dict[int, LocatedText] = {}
         ended = np.flatnonzero(mentions.ended & (mentions.n_tokens > 0))
         if self.constrained and len(ended):
             assert self._constraint is not None
@@ -204,8 +203,8 @@ class MentionDecoder:
             located = ended[has_chars]
             ends = self._constraint.ends(located)
             args = self._lattices, self._texts, self._token_bytes
-            find_char_spans(mentions, located, ends, *args)
-        return mentions.mentions(self._trees, self._codec)
+            found = find_char_spans(mentions, located, ends, *args)
+        return mentions.mentions(self._trees, self._codec, found)
 
     def _max_drafts(self, n_mentions: int) -> int:
         """RETURNS (int): Most draft tokens for each of so many mentions."""

@@ -10,7 +10,7 @@ from ..tokenization.arrays import Ints
 from ..tokenization.codec import one_line
 from ..tokenization.token_bytes import TokenBytes
 from .lattice import ConstraintText, Lattice
-from .mentions import MentionBranches
+from .mentions import LocatedText, MentionBranches
 
 
 def find_char_spans(
@@ -20,8 +20,8 @@ def find_char_spans(
     lattices: Sequence[Lattice],
     texts: Sequence[ConstraintText],
     token_bytes: TokenBytes,
-) -> None:
-    """Set `char_spans` and `texts` of mentions, of all at once.
+) -> dict[int, LocatedText]:
+    """Find mentions in their documents, all at once.
 
     mentions (MentionBranches): The mentions.
     ended (Ints): Those that have ended [mentions].
@@ -30,9 +30,10 @@ def find_char_spans(
     lattices (Sequence[Lattice]): The documents; those of the mentions have `chars`.
     texts (Sequence[ConstraintText]): Their texts.
     token_bytes (TokenBytes): The bytes of the vocabulary's tokens.
+    RETURNS (dict[int, LocatedText]): Text and character spans by the numbers of the mentions.
     """
     if not len(ended):
-        return
+        return {}
     index, end = ends
     is_generated = np.arange(mentions.ids.shape[1]) < mentions.n_tokens[ended, None]
     n_bytes = (token_bytes.sizes[mentions.ids[ended]] * is_generated).sum(1)
@@ -46,7 +47,8 @@ def find_char_spans(
     stops = joined[first + end].tolist()
     bounds = np.searchsorted(index, np.arange(len(ended) + 1)).tolist()
     char_spans = list(zip(starts, stops, strict=True))
+    located: dict[int, LocatedText] = {}
     for n, (mention, document) in enumerate(zip(ended.tolist(), tree.tolist(), strict=True)):
         own = tuple(char_spans[bounds[n] : bounds[n + 1]])
-        mentions.char_spans[mention] = own
-        mentions.texts[mention] = one_line(texts[document].text[slice(*own[0])])
+        located[mention] = LocatedText(one_line(texts[document].text[slice(*own[0])]), own)
+    return located

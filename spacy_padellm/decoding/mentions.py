@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,13 @@ from .logits import check_finite
 from .params import ResolvedParams
 
 NOTHING = -1  # in the place of a token where the text allows none
+
+
+class LocatedText(NamedTuple):
+    """A mention's text in its document, and the character spans of its occurrences."""
+
+    text: str
+    char_spans: tuple[tuple[int, int], ...]
 
 
 class MentionBranches:
@@ -33,9 +40,6 @@ class MentionBranches:
     logprobs, text_logprobs (NDArray[np.float64]): Their natural-log probabilities, by the model and
         among the tokens that the text allows (NaN where unknown), of the same shape.
     is_open, ended (NDArray[np.bool_]): Whether the mention goes on; whether its end was generated.
-    char_spans (dict[int, tuple[tuple[int, int], ...]]): Start and end characters of its
-        occurrences.
-    texts (dict[int, str]): Its text, where it was read off the document.
     """
 
     def __init__(self, params: ResolvedParams, end_ids: Sequence[int]):
@@ -47,8 +51,6 @@ class MentionBranches:
         self.ids = np.zeros((0, 8), dtype=np.int64)
         self.logprobs = self.text_logprobs = np.zeros((0, 8))
         self.is_open = self.ended = np.zeros(0, dtype=bool)
-        self.char_spans: dict[int, tuple[tuple[int, int], ...]] = {}
-        self.texts: dict[int, str] = {}
 
     def __len__(self) -> int:
         return len(self.tree)
@@ -181,13 +183,21 @@ class MentionBranches:
             self.is_open[stopped] = False
             self.ended[stopped] = False
 
-    def mentions(self, trees: Sequence[PromptTree], codec: Codec) -> list[list[Mention]]:
-        """RETURNS (list[list[Mention]]): The mentions of each tree, by label and index."""
+    def mentions(
+        self, trees: Sequence[PromptTree], codec: Codec, located: Mapping[int, LocatedText]
+    ) -> list[list[Mention]]:
+        """Collect the mentions of each tree, by label and index.
+
+        trees (Sequence[PromptTree]): The documents' trees.
+        codec (Codec): Decodes the tokens of the others than the located ones.
+        located (Mapping[int, LocatedText]): Mentions by number that have been found in their texts.
+        RETURNS (list[list[Mention]]): One list per tree.
+        """
         mentions: list[list[Mention]] = [[] for _ in trees]
         for i in np.lexsort((self.index, self.label)).tolist():
             tree, n = int(self.tree[i]), int(self.n_tokens[i])
             in_text = self.text_logprobs[i, :n].tolist()
-            text = self.texts.get(i)
+            text, char_spans = located.get(i, (None, None))
             mentions[tree].append(
                 Mention(
                     trees[tree].labels[self.label[i] - 1],
@@ -196,7 +206,7 @@ class MentionBranches:
                     tuple(self.logprobs[i, :n].tolist()),
                     bool(self.ended[i]),
                     tuple(in_text) if in_text and in_text[0] == in_text[0] else None,
-                    self.char_spans.get(i),
+                    char_spans,
                     float(self.count_logprob[i]),
                 )
             )

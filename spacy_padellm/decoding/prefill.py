@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..engine.step import Run, StepInput, StepOutput
+from ..prompts.tree import PromptTree
 from ..prompts.tree_builder import TreeBuilder
 from ..tokenization.arrays import Ints
 from .counts import END, CountBranches, number_symbols
@@ -39,26 +40,33 @@ class Prefill:
     @classmethod
     def of_prompts(
         cls,
-        runs: Sequence[Run],
+        prompts: Sequence[PromptTree],
+        rows: Ints,
         ends: Ints,
-        texts: Sequence[Ints],
+        documents: Sequence[int],
         builder: TreeBuilder,
-        labels: Sequence[str],
         params: ResolvedParams,
         *,
         partial: bool,
     ) -> Prefill:
         """Build the first pass.
 
-        runs (Sequence[Run]): The prompts.
-        ends (Ints): Index of each count prompt's last token among the joined runs.
-        texts (Sequence[Ints]): Indices of each document's text tokens among the joined runs.
-        builder (TreeBuilder): Holds the tags' tokens.
-        labels (Sequence[str]): The labels to find.
+        prompts (Sequence[PromptTree]): Trees, or count prompts of their own.
+        rows (Ints): The row of each [prompts].
+        ends (Ints): Index of each count prompt's last token among the joined prompts.
+        documents (Sequence[int]): For each document one of its prompts, whose text is tagged.
+        builder (TreeBuilder): Built the prompts.
         params (ResolvedParams): Whether tags count.
         partial (bool): Whether the rows compute partial logits.
         RETURNS (Prefill): The pass.
         """
+        runs: list[Run] = [
+            (row, prompt.ids, prompt.paths(i))
+            for i, (row, prompt) in enumerate(zip(rows.tolist(), prompts, strict=True))
+        ]
+        starts = np.cumsum([0, *map(len, prompts)])
+        texts = [starts[i] + builder.text_indices(prompts[i]) for i in documents]
+        labels = prompts[0].labels
         sizes = [len(text) for text in texts]
         tags = builder.tag_token_ids(labels) if params.tag_weight else None
         if tags is None:
@@ -99,12 +107,14 @@ class Prefill:
         """
         logits = read_logits(output, subset)
         begins = self._begin_probabilities(output, logits, on_host=subset is not None)
+        evidence = None
         if begins is not None:
             chances = count_distribution(begins)[counts.tree, counts.label - 1]
-            # The first digit of a number of ten or more means something else.
-            below_ten = chances[:, END] < 0.5
-            counts.evidence[below_ten] = np.log(chances[below_ten, :END].clip(1e-9))
-        counts.select(counts.open, logits[: self.n_counts], builder.codec, params)
+            evidence = np.log(chances[:, :END].clip(1e-9))
+            # For ten or more, the first digit is not the number.
+            evidence[chances[:, END] >= 0.5] = np.nan
+        codec = builder.codec
+        counts.select(counts.open, logits[: self.n_counts], codec, params, evidence)
         return begins
 
     def _begin_probabilities(

@@ -47,7 +47,7 @@ class ReplicatedDecoder(Decoder):
             trees[tree].prompt(label)
             for tree, label in zip(counts.tree.tolist(), counts.label.tolist(), strict=True)
         ]
-        _decode_counts(runner, builder, trees, prompts, counts, params)
+        _decode_counts(runner, builder, prompts, counts, params)
         branch, index = counts.heads(np.arange(len(counts)), params)
         if not len(branch):
             return [Prediction(tuple(numbers)) for numbers in counts.counts(trees)]
@@ -65,26 +65,19 @@ make_replicated_decoder = decoder_factory(ReplicatedDecoder)
 def _decode_counts(
     runner: Runner,
     builder: TreeBuilder,
-    trees: Sequence[PromptTree],
     prompts: Sequence[PromptTree],
     counts: CountBranches,
     params: ResolvedParams,
 ) -> None:
     rows = runner.start_rows(len(prompts), max(map(len, prompts)) + 4, params.graphs)
-    runs: list[Run] = [(row, prompt.ids, prompt.paths(row)) for row, prompt in enumerate(prompts)]
-    starts = np.cumsum([0, *map(len, prompts)])
-    texts = [
-        starts[row] + builder.text_indices(trees[counts.tree[row]])
-        for row in np.flatnonzero(counts.label == 1)
-    ]
     prefill = Prefill.of_prompts(
-        runs,
-        starts[1:] - 1,
-        texts,
+        prompts,
+        np.arange(len(prompts)),
+        np.cumsum([len(prompt) for prompt in prompts]) - 1,
+        np.flatnonzero(counts.label == 1).tolist(),
         builder,
-        trees[0].labels,
         params,
-        partial=runner.supports_partial_logits,
+        partial=runner.supports_partial_logits(),
     )
     prefill.read(rows.forward(prefill.step), counts, builder, params)
     codec = builder.codec

@@ -12,7 +12,6 @@ from ..documents.prediction import Prediction
 from ..engine.language_model import ROW_TOKENS
 from ..engine.prompt_rows import PromptRows
 from ..engine.runner import Runner
-from ..engine.step import Run
 from ..engine.token_runs import TokenRuns, join_runs
 from ..prompts.layout import pack
 from ..prompts.tree import PromptTree
@@ -73,7 +72,11 @@ class TreeDecoder(Decoder):
             and builder.token_bytes is not None
         )
         subset = Prefill.token_subset(builder, labels, device) if on_host else None
-        prefill = _prefill(runner, builder, trees, row_of, counts, params)
+        partial = runner.supports_partial_logits()
+        documents = range(len(trees))
+        prefill = Prefill.of_prompts(
+            trees, row_of, counts.last, documents, builder, params, partial=partial
+        )
         output = rows.forward(prefill.step)
         mentions = None
         select_device = torch.device("cpu") if on_host else device
@@ -96,28 +99,6 @@ class TreeDecoder(Decoder):
 
 
 make_tree_decoder = decoder_factory(TreeDecoder)
-
-
-def _prefill(
-    runner: Runner,
-    builder: TreeBuilder,
-    trees: Sequence[PromptTree],
-    row_of: Ints,
-    counts: CountBranches,
-    params: ResolvedParams,
-) -> Prefill:
-    runs: list[Run] = [(row_of[i], tree.ids, tree.paths(i)) for i, tree in enumerate(trees)]
-    starts = np.cumsum([0, *map(len, trees)])
-    texts = [start + builder.text_indices(tree) for start, tree in zip(starts, trees, strict=False)]
-    return Prefill.of_prompts(
-        runs,
-        counts.last,
-        texts,
-        builder,
-        trees[0].labels,
-        params,
-        partial=runner.supports_partial_logits,
-    )
 
 
 @dataclass
@@ -147,7 +128,7 @@ class _Steps:
         counts.advance(numbers)
         branch, index = counts.heads(numbers, self.params)
         tree, label, position = counts.tree[branch], counts.label[branch], counts.position[branch]
-        first_drafts = decoder.first_drafts(tree, label, index, self.begins)
+        first_drafts = decoder.first_drafts(tree, label, self.begins)
         heads = TokenRuns(
             *(self.row_of[tree], tree, label, index, position),
             self.builder.mention_heads(index),

@@ -31,10 +31,12 @@ class BatchQueue:
     smaller parts, which come next.
 
     sizes (Sequence[int]): Tokens of each document.
-    budget (int): Most tokens of a batch; a single document is never split.
+    budget (int): Most tokens of a batch; a single document is never split. It is lowered where
+        memory runs out.
     """
 
     def __init__(self, sizes: Sequence[int], budget: int):
+        self.budget = budget
         self._sizes = sizes
         self._batches = deque(group_by_budget(sizes, budget))
         self._retried: set[int] = set()
@@ -59,34 +61,28 @@ class BatchQueue:
         self._batches.extendleft([list(batch[middle:]), list(batch[:middle])])
         return True
 
-    def lower_budget(self, batch: Sequence[int], budget: int) -> None:
-        """Queue a batch and all later ones again, within a smaller budget.
+    def retry_smaller(self, batch: Sequence[int], error: Exception, message: str) -> None:
+        """After an out-of-memory error, free cached memory, halve the budget and queue the batch
+        and all later ones within it. A single document is tried once more, with the memory that
+        was freed.
 
         batch (Sequence[int]): Indices of documents.
-        budget (int): Most tokens of a batch.
-        """
-        waiting = [list(batch), *self._batches]
-        self._batches.clear()
-        for documents in waiting:
-            groups = group_by_budget([self._sizes[i] for i in documents], budget)
-            self._batches.extend([documents[i] for i in group] for group in groups)
-
-    def retry_smaller(self, batch: Sequence[int], error: Exception) -> bool:
-        """After an out-of-memory error, free cached memory and queue a batch in halves. A single
-        document is tried once more, with the memory that was freed.
-
-        batch (Sequence[int]): Indices of documents.
-        error (Exception): The error; raised again where it is none of memory.
-        RETURNS (bool): False for a single document that was tried again already.
+        error (Exception): The error; raised again where it is no out-of-memory error.
+        message (str): The message of the error for a single document.
+        RAISES (MemoryError): A single document that was tried again already.
         """
         if not is_out_of_memory(error):
             raise error
         release_cached_memory()
-        if self.split(batch):
-            return True
-        (document,) = batch
-        if document in self._retried:
-            return False
-        self._retried.add(document)
-        self._batches.appendleft([document])
-        return True
+        if len(batch) == 1:
+            if batch[0] in self._retried:
+                raise MemoryError(message) from error
+            self._retried.add(batch[0])
+            self._batches.appendleft(list(batch))
+            return
+        self.budget = max(self.n_tokens(batch) // 2, *(self._sizes[i] for i in batch))
+        waiting = [list(batch), *self._batches]
+        self._batches.clear()
+        for documents in waiting:
+            groups = group_by_budget([self._sizes[i] for i in documents], self.budget)
+            self._batches.extend([documents[i] for i in group] for group in groups)

@@ -113,7 +113,7 @@ class CachedRows:
     def _empty_rows(self, n_rows: int, capacity: int) -> KVRows:
         with torch.inference_mode():
             if self._graphs is not None:
-                return self._graphs.empty_rows(n_rows, capacity)
+                return self._graphs.empty_rows(self._device, n_rows, capacity)
             return KVRows(self._device, n_rows, capacity)
 
     def _tensor(self, values: Ints) -> torch.Tensor:

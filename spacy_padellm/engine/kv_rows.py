@@ -47,6 +47,11 @@ class KVRows:
         self._reset_paths()
 
     @property
+    def device(self) -> torch.device:
+        """RETURNS (torch.device): The network's device."""
+        return self.paths.device
+
+    @property
     def shape(self) -> tuple[int, int]:
         """RETURNS (tuple[int, int]): Number of rows, and of slots per row."""
         return self.paths.shape[1], self.paths.shape[2]

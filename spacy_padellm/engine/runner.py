@@ -23,7 +23,7 @@ HALF_TOLERANCE = 2e-2
 
 
 class Runner:
-    """Owns how passes behind a KV cache are run; the model below knows nothing of it.
+    """Runs passes behind a KV cache: fuses layers, captures passes, creates rows.
 
     model (LanguageModel): The model.
     fuse (bool | None): Whether passes behind a KV cache run through `FusedLayers` where the network
@@ -56,9 +56,9 @@ class Runner:
         `start_rows`; None for transformers' own."""
         return self._fused
 
-    @property
     def supports_partial_logits(self) -> bool:
-        """RETURNS (bool): Whether logits of few tokens can be computed without the others."""
+        """RETURNS (bool): Whether logits of few tokens can be computed without the others; the
+        first call compares them in a pass."""
         if not self.model.supports_tree_mask:
             return False
         is_linear = type(self.model.base.get_output_embeddings()) is torch.nn.Linear
@@ -82,9 +82,9 @@ class Runner:
         model = self.model
         if not model.supports_tree_mask:
             return RecomputedRows(model, n_rows)
-        if graphs or self.fuses:
-            placement = self._refresh_fused()
-            self.graphs.follow(placement, model.device)
+        self._refresh_fused()
+        if graphs:
+            self.graphs.follow((model.weight_placement(), self._fused is not None))
         forward = model.forward if self._fused is None else self._fused
         return CachedRows(forward, model.device, n_rows, capacity, self.graphs if graphs else None)
 
@@ -92,20 +92,18 @@ class Runner:
         """Drop captured passes and their memory."""
         self.graphs.drop()
 
-    def _refresh_fused(self) -> object:
-        """Fuse the layers again where the weights have moved.
-
-        RETURNS (object): The placement of the weights afterwards: fusing moves them.
-        """
-        placement = self.model.weight_placement()
-        if self.fuses and placement != self._fused_placement:
-            self._fused = None
-            if fits(self.model.base, self.model.config):
-                with torch.inference_mode():
-                    self._fused = self._verified_fused_layers()
-                placement = self.model.weight_placement()
-            self._fused_placement = placement
-        return placement
+    def _refresh_fused(self) -> None:
+        """Fuse the layers again where the weights have moved; unfuse where they are not fused."""
+        if not self.fuses:
+            self._fused = self._fused_placement = None
+            return
+        if self.model.weight_placement() == self._fused_placement:
+            return
+        self._fused = None
+        if fits(self.model.base, self.model.config):
+            with torch.inference_mode():
+                self._fused = self._verified_fused_layers()
+        self._fused_placement = self.model.weight_placement()  # fusing moves the weights
 
     def _verified_fused_layers(self) -> FusedLayers | None:
         """RETURNS (FusedLayers | None): Fused layers; None, with a warning, where their logits
@@ -117,10 +115,10 @@ class Runner:
         # Built outside of inference mode: the weights may be trained afterwards.
         with torch.inference_mode(False), torch.no_grad():
             fused = FusedLayers(model.base, model.config, model.device)
-        found = cached_logits(fused, model.device, tree).float()
-        # How far half precision is off where the tree is read in one pass instead of two.
+        fused_logits = cached_logits(fused, model.device, tree).float()
+        # Rounding error in half precision: one pass compared with two.
         noise = float((in_one_pass - plain).norm() / plain.norm())
-        difference = float((found - plain).norm() / plain.norm())
+        difference = float((fused_logits - plain).norm() / plain.norm())
         if difference <= max(2 * noise, FUSED_TOLERANCE.get(model.base.dtype, HALF_TOLERANCE)):
             return fused
         logger.warning(

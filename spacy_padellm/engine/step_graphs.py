@@ -66,7 +66,6 @@ class StepGraphs:
     """
 
     def __init__(self) -> None:
-        self._device = torch.device("cpu")
         self._kv_rows: OrderedDict[tuple[int, int], KVRows] = OrderedDict()
         self._captured: OrderedDict[tuple[int, ...], _Captured] = OrderedDict()
         self._uses: Counter[tuple[int, ...]] = Counter()
@@ -82,15 +81,14 @@ class StepGraphs:
         """RETURNS (int): Bytes of all KV rows."""
         return sum(kv.n_bytes for kv in self._kv_rows.values())
 
-    def follow(self, placement: object, device: torch.device) -> None:
+    def follow(self, placement: object) -> None:
         """Drop all graphs where the weights have moved since they were captured.
 
-        placement (object): `LanguageModel.weight_placement`.
-        device (torch.device): The network's device.
+        placement (object): Changes with the forward pass and the placement of its weights.
         """
         if placement != self._placement:
             self.drop()
-            self._placement, self._device = placement, device
+            self._placement = placement
 
     def drop(self) -> None:
         """Drop all graphs and KV rows."""
@@ -99,9 +97,10 @@ class StepGraphs:
         self._uses.clear()
         self._pool = None
 
-    def empty_rows(self, n_rows: int, capacity: int) -> KVRows:
+    def empty_rows(self, device: torch.device, n_rows: int, capacity: int) -> KVRows:
         """KV rows whose memory stays in place, valid until the next ones of their shape.
 
+        device (torch.device): The network's device.
         n_rows (int): Rows of the batch.
         capacity (int): Slots per row.
         RETURNS (KVRows): At least as many rows and slots, empty.
@@ -109,8 +108,8 @@ class StepGraphs:
         shape = rounded_up(n_rows), SLOTS * rounded_up(-(-capacity // SLOTS))
         kv = self._kv_rows.get(shape)
         if kv is None:
-            self._make_room(shape[0] * shape[1])
-            kv = self._kv_rows[shape] = KVRows(self._device, *shape)
+            self._make_room(device, shape[0] * shape[1])
+            kv = self._kv_rows[shape] = KVRows(device, *shape)
         else:
             kv.clear()
         self._kv_rows.move_to_end(shape)
@@ -129,14 +128,15 @@ class StepGraphs:
         length = _rounded(given.inputs.shape[2])
         if n_rows * length > MOST_TOKENS:
             shape = _PassShape(n_rows, given.inputs.shape[2], *given.sizes)
-            return _run(forward, kv, shape, self._on_device(shape, given), used)
+            return _run(forward, kv, shape, on_device(shape.filled(given), kv.device), used)
         shape = _PassShape(n_rows, length, *(_rounded(n) if n else 0 for n in given.sizes))
         key = (n_rows, slots, *shape[1:])
         self._uses[key] += 1
         captured = self._captured.get(key)
         if captured is None:
             if self._uses[key] < CAPTURE_AT:
-                output = _run(forward, kv, shape, self._on_device(shape, given), slots)
+                inputs = on_device(shape.filled(given), kv.device)
+                output = _run(forward, kv, shape, inputs, slots)
                 return output.without_padding(*given.sizes)
             captured = self._capture(forward, kv, key, shape)
         self._captured.move_to_end(key)
@@ -152,16 +152,13 @@ class StepGraphs:
             captured.graph.replay()
         return captured.output.without_padding(*given.sizes)
 
-    def _on_device(self, shape: _PassShape, given: PassInput) -> torch.Tensor:
-        return on_device(shape.filled(given), self._device)
-
-    def _make_room(self, n_slots: int) -> None:
+    def _make_room(self, device: torch.device, n_slots: int) -> None:
         """Drop the least recently used KV rows, and their graphs."""
         for (rows, slots), kv in self._kv_rows.items():
             self._slot_bytes = max(self._slot_bytes, kv.n_bytes // (rows * slots))
         most = MOST_BYTES
-        if self._device.type == "cuda":
-            total = torch.cuda.get_device_properties(self._device).total_memory
+        if device.type == "cuda":
+            total = torch.cuda.get_device_properties(device).total_memory
             most = int(GPU_SHARE * total)
         while self._kv_rows and self.n_bytes + n_slots * self._slot_bytes > most:
             dropped, _ = self._kv_rows.popitem(last=False)
@@ -173,26 +170,26 @@ class StepGraphs:
     def _capture(
         self, forward: Forward, kv: KVRows, key: tuple[int, ...], shape: _PassShape
     ) -> _Captured:
-        slots = kv.shape[1]
+        device, slots = kv.device, kv.shape[1]
         while len(self._captured) >= MOST_GRAPHS:
             oldest, _ = self._captured.popitem(last=False)
             del self._uses[oldest]
         # Padding alone: the contents of the KV rows stay as they are.
         given = torch.from_numpy(shape.padding())
-        if self._device.type != "cuda":
+        if device.type != "cuda":
             inputs = given.clone()
             output = _run(forward, kv, shape, inputs, slots, True)
             captured = _Captured(given, inputs, output, None, None)
         else:
             given = given.pin_memory()
-            inputs = given.to(self._device)
-            stream = torch.cuda.Stream(self._device)
-            stream.wait_stream(torch.cuda.current_stream(self._device))
+            inputs = given.to(device)
+            stream = torch.cuda.Stream(device)
+            stream.wait_stream(torch.cuda.current_stream(device))
             with torch.cuda.stream(stream):
                 # Libraries allocate and choose kernels at first use, which can't be captured.
                 for _ in range(2):
                     _run(forward, kv, shape, inputs, slots, True)
-            torch.cuda.current_stream(self._device).wait_stream(stream)
+            torch.cuda.current_stream(device).wait_stream(stream)
             if not self._captured:  # a pool without graphs has been freed
                 self._pool = torch.cuda.graph_pool_handle()
             graph = torch.cuda.CUDAGraph()

@@ -6,13 +6,12 @@ import logging
 from collections.abc import Sequence
 
 from ..engine.batching import BatchQueue
-from ..engine.memory import is_out_of_memory, release_cached_memory
 
 logger = logging.getLogger(__name__)
 
 
 class MicroBatches:
-    """Splits batches by a budget of tokens, which is halved where memory runs out.
+    """Splits batches by a budget of tokens, which stays lower once memory has run out.
 
     budget (int): Most tokens of one pass; a single document is never split.
     """
@@ -32,23 +31,21 @@ class MicroBatches:
 
         queue (BatchQueue): The passes of the batch.
         batch (Sequence[int]): The documents of the pass that failed; it left no gradients.
-        error (Exception): The error; raised again where it is none of memory.
+        error (Exception): The error; raised again where it is no out-of-memory error.
         RAISES (MemoryError): A single document that does not fit.
         """
-        if not is_out_of_memory(error):
-            raise error
-        release_cached_memory()
         n_tokens = queue.n_tokens(batch)
-        if len(batch) == 1:
-            raise MemoryError(
-                f"The GPU's memory does not hold the training pass of one document of {n_tokens} "
-                "prompt tokens. Split long documents, use a LoRA adapter, or a smaller base."
-            ) from error
-        self.budget = max(n_tokens // 2, *(queue.n_tokens([i]) for i in batch))
-        logger.warning(
-            "A training pass of %d tokens did not fit the GPU's memory; from now on passes have "
-            "at most %d (update_tokens).",
-            n_tokens,
-            self.budget,
+        queue.retry_smaller(
+            batch,
+            error,
+            f"The GPU's memory does not hold the training pass of one document of {n_tokens} "
+            "prompt tokens. Split long documents, use a LoRA adapter, or a smaller base.",
         )
-        queue.lower_budget(batch, self.budget)
+        if queue.budget < self.budget:
+            self.budget = queue.budget
+            logger.warning(
+                "A training pass of %d tokens did not fit the GPU's memory; from now on passes "
+                "have at most %d (update_tokens).",
+                n_tokens,
+                self.budget,
+            )

@@ -50,8 +50,9 @@ def counted(builder, weight, evidence):
     logits = torch.full((1, 512), -1e4)
     logits[0, list(codec.digit_ids[:3])] = torch.tensor([0.6, 0.3, 0.1]).log()
     counts = CountBranches(builder.question_trees(["a hat"], ["a"]))
-    counts.evidence[0] = np.log(evidence)
-    counts.select(counts.open, Logits(logits), codec, ResolvedParams(99, 8, tag_weight=weight))
+    tags = np.float32([np.log(evidence)])
+    params = ResolvedParams(99, 8, tag_weight=weight)
+    counts.select(counts.open, Logits(logits), codec, params, tags)
     return counts
 
 

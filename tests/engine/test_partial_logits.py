@@ -31,16 +31,16 @@ def test_models_that_transform_logits_do_not_support_them(tiny_model, name, expe
     options = {"cohere": {"logit_scale": 0.25}, "granite": {"logits_scaling": 4.0}}
     options["gemma2"] = {"final_logit_softcapping": 0.5}
     model = tiny_model(name, **options.get(name, {}))
-    assert Runner(model).supports_partial_logits is expected
+    assert Runner(model).supports_partial_logits() is expected
 
 
 def test_an_output_layer_that_is_replaced_does_not_support_them(tiny_network, toy_codec):
     model = LanguageModel(tiny_network("llama"), toy_codec)
     runner = Runner(model)
-    assert runner.supports_partial_logits
+    assert runner.supports_partial_logits()
     head = model.network.get_output_embeddings()
     model.network.set_output_embeddings(torch.nn.Sequential(head))
-    assert not runner.supports_partial_logits
+    assert not runner.supports_partial_logits()
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def both(runner, builder, texts, labels, monkeypatch, graphs=False):
         partial = decoder(runner, builder, texts, labels)
     assert (runner.fused_layers is not None) == runner.fuses
     n = sum(step.partial_indices is not None for step in steps)
-    monkeypatch.setattr(Runner, "supports_partial_logits", False)
+    monkeypatch.setattr(Runner, "supports_partial_logits", lambda runner: False)
     return partial, decoder(runner, builder, texts, labels), n
 
 

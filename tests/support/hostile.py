@@ -97,7 +97,8 @@ class RandomModel(LanguageModel):
 class PartialRunner(Runner):
     """Requests partial logits of a model whose logits differ in each call."""
 
-    supports_partial_logits = True
+    def supports_partial_logits(self):
+        return True
 
 
 def is_probability(score):
