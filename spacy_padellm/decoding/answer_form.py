@@ -16,7 +16,7 @@ Range = tuple[int, int]  # characters, end exclusive
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenAnswer:
     """A gold document's answer.
 
     pieces (tuple[str, ...]): Tokenised apart and joined; the end of the answer is not in it.
@@ -28,7 +28,7 @@ class Written:
 
 
 @dataclass(frozen=True)
-class ReadMention:
+class ParsedMention:
     """A mention in an answer.
 
     label (str): Its label.
@@ -44,14 +44,14 @@ class ReadMention:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ParsedAnswer:
     """The mentions of a parsed answer.
 
-    mentions (tuple[ReadMention, ...]): The well-formed mentions, in reading order.
+    mentions (tuple[ParsedMention, ...]): The well-formed mentions, in reading order.
     n_malformed (int): Faults of the form.
     """
 
-    mentions: tuple[ReadMention, ...]
+    mentions: tuple[ParsedMention, ...]
     n_malformed: int = 0
 
 
@@ -86,8 +86,8 @@ class AnswerForm(ABC):
         return "\n".join(self.names.values()) + self.cue
 
     @abstractmethod
-    def write(self, gold: Gold) -> Written:
-        """RETURNS (Written): The answer of a gold document, for the form's labels."""
+    def write(self, gold: Gold) -> WrittenAnswer:
+        """RETURNS (WrittenAnswer): The answer of a gold document, for the form's labels."""
 
     @abstractmethod
     def most_tokens(self, texts: Sequence[str], params: ResolvedParams) -> list[int]:
@@ -104,13 +104,13 @@ class AnswerForm(ABC):
         than `max_count`."""
 
     @abstractmethod
-    def read(self, answer: str, text: str, *, ended: bool = True) -> Reading:
+    def read(self, answer: str, text: str, *, ended: bool = True) -> ParsedAnswer:
         """Parse an answer: keep its well-formed mentions, count its faults.
 
         answer (str): The generated text, with its end if it is a line break.
         text (str): The document's text.
         ended (bool): Whether the answer came to its end.
-        RETURNS (Reading): The mentions.
+        RETURNS (ParsedAnswer): The mentions.
         """
 
 

@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from ..documents.gold import Gold
 from ..prompts.tree_builder import TreeBuilder
 from ..tokenization.codec import Codec, one_line
-from .answer_form import AnswerForm, Range, Reading, ReadMention, Written, label_names, one_of
+from .answer_form import (
+    AnswerForm,
+    ParsedAnswer,
+    ParsedMention,
+    Range,
+    WrittenAnswer,
+    label_names,
+    one_of,
+)
 from .autoregressive import AutoregressiveDecoder
 from .decoder import decoder_factory
 from .params import ResolvedParams
@@ -18,7 +26,7 @@ UNFIT_NAME = re.compile(r"[<>]|^[/\\]")
 
 
 @dataclass
-class _Open:
+class _OpenTag:
     """An opened tag: its label, the start and end of its text, and the text's ranges in the
     line."""
 
@@ -47,9 +55,9 @@ class TagForm(AnswerForm):
             )
         self._tag = re.compile(rf"<(/?)(\\*)({one_of(self.labels)})>")
 
-    def write(self, gold: Gold) -> Written:
-        """RETURNS (Written): The tagged text of a gold document; a mention that is blank or crosses
-        one that starts before it is left out."""
+    def write(self, gold: Gold) -> WrittenAnswer:
+        """RETURNS (WrittenAnswer): The tagged text of a gold document; a mention that is blank or
+        crosses one that starts before it is left out."""
         text = one_line(gold.text)
         spans = _nested(span for span in gold.spans if text[span[0] : span[1]].strip())
         # At one offset tags close inside out, before others open, the longest first.
@@ -67,7 +75,9 @@ class TagForm(AnswerForm):
             pieces += (before, tag)
             at = offset
         pieces.append(self._escape(text[at:]))
-        return Written(tuple(piece for piece in pieces if piece), len(gold.spans) - len(spans))
+        return WrittenAnswer(
+            tuple(piece for piece in pieces if piece), len(gold.spans) - len(spans)
+        )
 
     def most_tokens(self, texts: Sequence[str], params: ResolvedParams) -> list[int]:
         """RETURNS (list[int]): Those of the text, and of tags around each of its tokens."""
@@ -85,16 +95,16 @@ class TagForm(AnswerForm):
         """RETURNS (bool): False: the text's length bounds its mentions."""
         return False
 
-    def read(self, answer: str, text: str, *, ended: bool = True) -> Reading:
-        """RETURNS (Reading): The mentions; faults are a closing tag that does not match the
+    def read(self, answer: str, text: str, *, ended: bool = True) -> ParsedAnswer:
+        """RETURNS (ParsedAnswer): The mentions; faults are a closing tag that does not match the
         innermost open one, a tag that is never closed, a mention without text, and a text that is
         not the document's."""
         line = answer.split("\n", 1)[0]
         if not ended:
             line = self._without_begun_tag(line)
         plain = ""
-        opened: list[_Open] = []
-        closed: list[_Open] = []
+        opened: list[_OpenTag] = []
+        closed: list[_OpenTag] = []
         n_malformed = 0
         for start, end, tag in self._parts(line):
             if tag is None or tag[2]:
@@ -102,7 +112,7 @@ class TagForm(AnswerForm):
                 for one in opened:
                     one.ranges.append((start, end))
             elif not tag[1]:
-                opened.append(_Open(self.labels[tag[3]], len(plain)))
+                opened.append(_OpenTag(self.labels[tag[3]], len(plain)))
             elif opened and opened[-1].label == self.labels[tag[3]]:
                 one = opened.pop()
                 one.end = len(plain)
@@ -119,7 +129,7 @@ class TagForm(AnswerForm):
         n_malformed += self._differs(plain, text, ended)
         closed.sort(key=lambda one: (one.start, one.end or len(plain)))
         mentions = [
-            ReadMention(
+            ParsedMention(
                 one.label,
                 plain[one.start : one.end].strip(),
                 _trimmed(line, one.ranges),
@@ -127,7 +137,7 @@ class TagForm(AnswerForm):
             )
             for one in closed
         ]
-        return Reading(tuple(mentions), n_malformed)
+        return ParsedAnswer(tuple(mentions), n_malformed)
 
     def _parts(self, line: str) -> Iterator[tuple[int, int, re.Match[str] | None]]:
         """YIELDS (tuple[int, int, re.Match[str] | None]): Start and end of each part of an answer,

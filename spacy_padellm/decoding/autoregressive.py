@@ -169,17 +169,17 @@ class AutoregressiveDecoder(Decoder):
         rows = runner.start_rows(len(trees), longest + longest // 2, params.graphs)
         runs: list[Run] = [(i, tree.ids, tree.paths(i)) for i, tree in enumerate(trees)]
         output = rows.forward(StepInput.of_runs(runs))
-        open_answers = held = answers  # held: one per row
+        open_answers = answer_of_row = answers  # answer_of_row: one per row
         selection = _Selection(runner.model.codec, form, params)
         while True:
             selection.append(open_answers, output.logits)
             open_answers = [answer for answer in open_answers if answer.open]
             if not open_answers:
                 return answers
-            row = [row for row, answer in enumerate(held) if answer.open]
-            if 2 * len(open_answers) <= len(held):
+            row = [row for row, answer in enumerate(answer_of_row) if answer.open]
+            if 2 * len(open_answers) <= len(answer_of_row):
                 rows.keep(row)
-                held, row = open_answers, list(range(len(open_answers)))
+                answer_of_row, row = open_answers, list(range(len(open_answers)))
             output = rows.forward(_last_tokens(open_answers, row))
             for answer in open_answers:
                 answer.advance()
@@ -235,9 +235,9 @@ class _Selection:
         tokens, logprobs = most_likely(logits)
         check_finite(np.array(logprobs))
         for answer, token, logprob in zip(answers, tokens, logprobs, strict=True):
-            self._append_one(answer, token, logprob)
+            self._append_token(answer, token, logprob)
 
-    def _append_one(self, answer: Answer, token: int, logprob: float) -> None:
+    def _append_token(self, answer: Answer, token: int, logprob: float) -> None:
         if token == self._codec.tokenizer.eos_token_id:
             answer.close(ended=True)
             return

@@ -48,8 +48,8 @@ def distinct(keys: Ints) -> tuple[Ints, Ints]:
     """
     n_bits = len(keys).bit_length()
     if int(keys.max(initial=0)).bit_length() + n_bits > 62:
-        found, number = np.unique(keys, return_inverse=True)
-        return found, number.ravel()
+        unique, number = np.unique(keys, return_inverse=True)
+        return unique, number.ravel()
     both = np.sort(keys << n_bits | np.arange(len(keys)))
     rising, at = both >> n_bits, both & ((1 << n_bits) - 1)
     is_new = np.diff(rising, prepend=-1) != 0
@@ -73,13 +73,13 @@ class Constraint:
         self._documents = documents
         self._device = device
         sizes, n_first, n_bytes = (
-            np.array([len(getattr(one, name)) for one in documents])
+            np.array([len(getattr(lattice, name)) for lattice in documents])
             for name in ("src", "start_byte", "is_end")
         )
         self._start = int(n_bytes.max())
         self._after, self._trash = self._start + 1, self._start + 2
         src, dst, need, token, is_end = (
-            np.concatenate([getattr(one, name) for one in documents])
+            np.concatenate([getattr(lattice, name) for lattice in documents])
             for name in ("src", "dst", "need", "token", "is_end")
         )
         document = np.repeat(np.arange(len(documents)), sizes)

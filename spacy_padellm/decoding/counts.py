@@ -32,16 +32,17 @@ class CountBranches:
     number (Ints): The number so far [branches].
     logprob (NDArray[np.float64]): Natural-log probability of the generated digits and end
         [branches].
-    is_open, bounded (NDArray[np.bool_]): Whether the number goes on; whether a bound stopped it.
+    is_open, bounded (NDArray[np.bool_]): Whether the number is incomplete; whether `max_count` cut
+        it off.
     """
 
     def __init__(self, trees: Sequence[PromptTree]):
-        tree = np.repeat(np.arange(len(trees)), [len(one) for one in trees])
-        label = np.concatenate([one.label for one in trees])
+        tree = np.repeat(np.arange(len(trees)), [len(prompts) for prompts in trees])
+        label = np.concatenate([prompts.label for prompts in trees])
         ends = np.append((np.diff(label) != 0) | (np.diff(tree) != 0), True)
         self.last = np.flatnonzero(ends & (label != TRUNK))
         self.tree, self.label = tree[self.last], label[self.last]
-        self.position = np.concatenate([one.position for one in trees])[self.last] + 1
+        self.position = np.concatenate([prompts.position for prompts in trees])[self.last] + 1
         n = len(self.last)
         self.number = np.zeros(n, dtype=np.int64)
         self.logprob = np.zeros(n)
@@ -56,7 +57,7 @@ class CountBranches:
 
     @property
     def open(self) -> Ints:
-        """RETURNS (Ints): The branches whose number goes on."""
+        """RETURNS (Ints): The branches whose number is incomplete."""
         return np.flatnonzero(self.is_open)
 
     def select(

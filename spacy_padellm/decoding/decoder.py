@@ -48,8 +48,8 @@ class Decoder(DecodingParams, ABC):
         texts (Sequence[str]): The documents' texts. A blank text has no mentions and is not run.
         labels (Sequence[str]): The labels to find.
         tokens (Sequence[Ints] | None): For each text the start and end character of its tokens
-            [tokens, 2], whitespace left out: where constrained mentions start and end. None for
-            anywhere but beside a space.
+            [tokens, 2], whitespace left out: where constrained mentions start and end. None: at
+            any character that is not next to a space.
         ids (KnownIds): Token ids of the texts that were tokenized before.
         RETURNS (list[Prediction]): One prediction per text, in input order.
         RAISES (ValueError): A text that is longer than the model's window, or for which the

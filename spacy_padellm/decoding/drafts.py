@@ -25,17 +25,17 @@ class TextDrafts:
 
     def __init__(self, lattices: Sequence[Lattice], ids: Sequence[Ints], token_bytes: TokenBytes):
         self._lattices = lattices
-        sizes = np.array([len(one.is_end) for one in lattices])
+        sizes = np.array([len(lattice.is_end) for lattice in lattices])
         self._size, self._offset = sizes, np.cumsum(sizes) - sizes
         n = int(sizes.sum())
         self._sink = n  # from which no token leads on
-        self._n_starts = [len(one.start_byte) for one in lattices]
+        self._n_starts = [len(lattice.start_byte) for lattice in lattices]
         src, dst, token = (
-            np.concatenate([getattr(one, name) for one in lattices])
+            np.concatenate([getattr(lattice, name) for lattice in lattices])
             for name in ("src", "dst", "token")
         )
         inner = np.flatnonzero(src >= 0)
-        at = np.repeat(self._offset, [len(one.src) for one in lattices])[inner]
+        at = np.repeat(self._offset, [len(lattice.src) for lattice in lattices])[inner]
         src, dst, token = src[inner] + at, dst[inner] + at, token[inner]
         self._next = np.full(n + 1, self._sink)
         self._token = np.full(n + 1, ABSENT)

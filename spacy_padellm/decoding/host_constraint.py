@@ -46,7 +46,7 @@ class HostConstraint:
     """
 
     def __init__(self, documents: Sequence[Lattice], end_id: int):
-        self._texts = [_Text(one, end_id) for one in documents]
+        self._texts = [_Text(lattice, end_id) for lattice in documents]
         self._document: list[int] = []
         self._reached: list[Nodes] = []
 
@@ -152,7 +152,7 @@ class _Text:
                 break
             tokens.append(allowed[best])
             logprobs.append(value - float(logits.logsumexp[row]))
-            # Where that is not finite, decoding stops before this is read.
+            # Not read where that is not finite: decoding raises NotFiniteError first.
             among = float(np.exp(values - value).sum()) if math.isfinite(value) else math.nan
             text_logprobs.append(-math.log(among))
             if ends and best == 0:

@@ -119,31 +119,33 @@ def build_lattices(
 
     src, dst, token = token_bytes.tokens_at(joined, np.flatnonzero(joined != BREAK))
     need = _need(src, dst, is_end, most)
-    inner = _Edges(src, dst, token, need[dst])
-    inner = inner.where(inner.need < most)
-    begins = np.flatnonzero(is_start[inner.at])
+    inner_edges = _Edges(src, dst, token, need[dst])
+    inner_edges = inner_edges.where(inner_edges.need < most)
+    begins = np.flatnonzero(is_start[inner_edges.at])
     if token_bytes.prefix:
         src, dst, token = token_bytes.tokens_at(joined, starts, first=True)
-        opening = _Edges(src, dst, token, need[dst])
-        opening = opening.where(opening.need < most)
+        start_edges = _Edges(src, dst, token, need[dst])
+        start_edges = start_edges.where(start_edges.need < most)
     else:
-        opening = inner.where(begins)
+        start_edges = inner_edges.where(begins)
     if token_bytes.prefix_token is None:
-        again = inner.where(begins[:0])
+        after_edges = inner_edges.where(begins[:0])
     else:
         # The prefix first, then the edges at any start: these edges occur twice.
-        again = inner.where(begins)
-        prefixes = _prefixes(again, starts, owner, token_bytes.prefix_token, most)
-        opening = _Edges(*map(np.concatenate, zip(opening, prefixes, strict=True)))
-        opening = opening.where(np.argsort(opening.at, kind="stable"))
-    return _split(texts, opening, again, inner, is_end, sizes, owner, len(token_bytes.prefix))
+        after_edges = inner_edges.where(begins)
+        prefixes = _prefixes(after_edges, starts, owner, token_bytes.prefix_token, most)
+        start_edges = _Edges(*map(np.concatenate, zip(start_edges, prefixes, strict=True)))
+        start_edges = start_edges.where(np.argsort(start_edges.at, kind="stable"))
+    return _split(
+        texts, start_edges, after_edges, inner_edges, is_end, sizes, owner, len(token_bytes.prefix)
+    )
 
 
-def _prefixes(again: _Edges, starts: Ints, owner: Ints, token: int, most: int) -> _Edges:
+def _prefixes(after_edges: _Edges, starts: Ints, owner: Ints, token: int, most: int) -> _Edges:
     """RETURNS (_Edges): From START at any start of the texts to AFTER, where there are edges out of
     AFTER that end in time."""
     least = np.full(owner[-1] + 1, FAR)
-    np.minimum.at(least, owner[again.at], again.need + 1)
+    np.minimum.at(least, owner[after_edges.at], after_edges.need + 1)
     least = least[owner[starts]]
     edges = _Edges(starts, np.full(len(starts), AFTER), np.full(len(starts), token), least)
     return edges.where(least < most)
@@ -151,9 +153,9 @@ def _prefixes(again: _Edges, starts: Ints, owner: Ints, token: int, most: int) -
 
 def _split(
     texts: Sequence[_Bytes],
-    opening: _Edges,
-    again: _Edges,
-    inner: _Edges,
+    start_edges: _Edges,
+    after_edges: _Edges,
+    inner_edges: _Edges,
     is_end: NDArray[np.bool_],
     sizes: Ints,
     owner: Ints,
@@ -162,13 +164,13 @@ def _split(
     """RETURNS (list[Lattice]): One per text: edges out of START, out of AFTER, then the others."""
     stops = np.cumsum(sizes)
     offsets = stops - sizes
-    edges = _Edges(*map(np.concatenate, zip(opening, again, inner, strict=True)))
+    edges = _Edges(*map(np.concatenate, zip(start_edges, after_edges, inner_edges, strict=True)))
     document = owner[edges.at]
     offset = offsets[document]
     src = edges.at - offset
-    start_byte = src[: len(opening.at)].copy()
-    src[: len(opening.at)] = START
-    src[len(opening.at) : len(opening.at) + len(again.at)] = AFTER
+    start_byte = src[: len(start_edges.at)].copy()
+    src[: len(start_edges.at)] = START
+    src[len(start_edges.at) : len(start_edges.at) + len(after_edges.at)] = AFTER
     dst = np.where(edges.dst == AFTER, AFTER, edges.dst - offset)
     order = np.argsort(document, kind="stable")
     src, dst, token, need = (part[order] for part in (src, dst, edges.token, edges.need))
@@ -177,21 +179,21 @@ def _split(
         counts = np.bincount(documents, minlength=len(texts))
         return [0, *np.cumsum(counts).tolist()]
 
-    edge, opens = bounds(document), bounds(document[: len(start_byte)])
+    edge, starts_of = bounds(document), bounds(document[: len(start_byte)])
     byte = [0, *stops.tolist()]
     # Documents come in order there as well: a token that is new in one is new among all.
     opening_token = edges.token[: len(start_byte)]
     vocabulary = int(opening_token.max(initial=0)) + 1
     distinct = _firsts(document[: len(start_byte)] * vocabulary + opening_token)
     distinct_of = bounds(document[distinct])
-    distinct -= np.array(opens)[document[distinct]]
+    distinct -= np.array(starts_of)[document[distinct]]
     return [
         Lattice(
             src[edge[i] : edge[i + 1]],
             dst[edge[i] : edge[i + 1]],
             token[edge[i] : edge[i + 1]],
             need[edge[i] : edge[i + 1]],
-            start_byte[opens[i] : opens[i + 1]],
+            start_byte[starts_of[i] : starts_of[i + 1]],
             distinct[distinct_of[i] : distinct_of[i + 1]],
             is_end[byte[i] : byte[i + 1]],
             text.chars,

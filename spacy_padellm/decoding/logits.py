@@ -38,8 +38,8 @@ class Logits:
     """Next-token logits: some or all tokens of the vocabulary, and the logsumexp over all.
 
     values (torch.Tensor): Of any floating type [rows, columns].
-    total (torch.Tensor | None): Natural log of the sum of exponentials of a whole row, float32
-        [rows]; None to compute it at first need.
+    total (torch.Tensor | None): The logsumexp: natural log of the sum of exponentials of a whole
+        row, float32 [rows]; None to compute it at first need.
     column (torch.Tensor | None): Column of each token of the vocabulary, int64; None where the
         columns are the vocabulary.
     """

@@ -82,7 +82,7 @@ class MentionDecoder:
         tokenized = [token_bytes.text(tokens.tolist()) for tokens in ids]
         texts = self._texts
         if not params.constrained:
-            texts = [ConstraintText(one.text) for one in texts]
+            texts = [ConstraintText(text.text) for text in texts]
         lattices = build_lattices(texts, tokenized, token_bytes, params.max_mention_tokens)
         self._lattices = lattices
         if on_host:

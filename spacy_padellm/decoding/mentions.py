@@ -154,9 +154,9 @@ class MentionBranches:
     def cap_total_length(self, trees: Sequence[PromptTree]) -> None:
         """Stop the mentions of a label that together are longer than the text could hold.
 
-        Mentions are strings of the text, so those of one label come to about the text's length at
-        most, even where some nest: twice the trunk's length is far beyond. An untrained model
-        generates dozens of endless mentions.
+        Mentions are strings of the text, so the total length of one label's mentions is at most
+        about that of the text, even where some nest: twice the trunk's length is far beyond. An
+        untrained model generates dozens of endless mentions.
 
         The result is as if all mentions of a label were generated in step: at the token with which
         their sum exceeds the limit, those that are so long are stopped, also where drafts have

@@ -21,6 +21,6 @@ def parallel_prompts(builder: TreeBuilder, golds: Sequence[Gold]) -> list[Prompt
     return builder.gold_trees(
         [gold.text for gold in golds],
         [gold.mentions for gold in golds],
-        # Where labels are unknown, a token without an entity may have one all the same.
+        # Without annotation of all labels, tokens outside of entities have no known tag.
         [gold.spans if gold.complete else None for gold in golds],
     )

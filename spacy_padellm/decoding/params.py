@@ -12,7 +12,7 @@ GPU_BATCH_TOKENS = 32768
 # Below so many tokens a pass takes as long as reading the weights, or as launching it.
 CPU_PASS_TOKENS = 128
 GPU_PASS_TOKENS = 1024
-MOST_DRAFTS = 8
+MAX_DRAFTS = 8
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class DecodingParams:
                 **self.as_dict(),
                 "batch_tokens": self.batch_tokens
                 or (CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS),
-                "drafts": MOST_DRAFTS if self.drafts is None else self.drafts,
+                "drafts": MAX_DRAFTS if self.drafts is None else self.drafts,
                 "graphs": not on_cpu if self.graphs is None else self.graphs,
             },
             pass_tokens=pass_tokens if self.drafts is None else 1 << 62,

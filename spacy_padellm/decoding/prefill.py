@@ -55,7 +55,7 @@ class Prefill:
         rows (Ints): The row of each [prompts].
         ends (Ints): Index of each count prompt's last token among the joined prompts.
         documents (Sequence[int]): For each document one of its prompts, whose text is tagged.
-        builder (TreeBuilder): Built the prompts.
+        builder (TreeBuilder): Built the prompts; gives the token ids of the tags.
         params (ResolvedParams): Whether tags count.
         partial (bool): Whether the rows compute partial logits.
         RETURNS (Prefill): The pass.

@@ -55,8 +55,8 @@ class ReplicatedDecoder(Decoder):
         device = runner.model.device
         decoder = MentionDecoder(trees, texts, builder, no_drafts, device)
         _decode_mentions(runner, builder, decoder, counts, prompts, branch, index, params)
-        found = zip(counts.counts(trees), decoder.finish(), strict=True)
-        return [Prediction(tuple(numbers), tuple(spans)) for numbers, spans in found]
+        results = zip(counts.counts(trees), decoder.finish(), strict=True)
+        return [Prediction(tuple(numbers), tuple(mentions)) for numbers, mentions in results]
 
 
 make_replicated_decoder = decoder_factory(ReplicatedDecoder)
@@ -107,10 +107,10 @@ def _decode_mentions(
         prompt, number = prompts[count], builder.codec.encode_number(int(counts.number[count]))
         ids = [*prompt.ids, *number, *builder.mention_head(k)]
         # A prompt alone in its row is all trunk: each token attends to every one before it.
-        trunk, count = np.full(len(ids), TRUNK), np.full(len(ids), COUNT)
+        trunk, mention = np.full(len(ids), TRUNK), np.full(len(ids), COUNT)
         position = np.arange(len(ids))
         horizon = np.concatenate([prompt.horizon, position[len(prompt) :]])
-        runs.append((row, ids, Paths(np.full(len(ids), row), trunk, count, position, horizon)))
+        runs.append((row, ids, Paths(np.full(len(ids), row), trunk, mention, position, horizon)))
     lengths = np.array([len(ids) for _, ids, _ in runs])
     rows = runner.start_rows(len(runs), int(lengths.max()) + 8, params.graphs)
     no_drafts = np.zeros((len(runs), 0), dtype=np.int64)

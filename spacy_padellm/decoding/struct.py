@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ..documents.gold import Gold
 from ..prompts.tree_builder import TreeBuilder
 from ..tokenization.codec import Codec, one_line
-from .answer_form import AnswerForm, Reading, ReadMention, Written, label_names, one_of
+from .answer_form import AnswerForm, ParsedAnswer, ParsedMention, WrittenAnswer, label_names, one_of
 from .autoregressive import AutoregressiveDecoder
 from .decoder import decoder_factory
 from .params import ResolvedParams
@@ -38,8 +38,8 @@ class ListForm(AnswerForm):
                     )
         self._line = re.compile(rf"\s*({one_of(self.labels)})\s*{SEPARATOR}(.*)", re.DOTALL)
 
-    def write(self, gold: Gold) -> Written:
-        """RETURNS (Written): The list of a gold document."""
+    def write(self, gold: Gold) -> WrittenAnswer:
+        """RETURNS (WrittenAnswer): The list of a gold document."""
         pieces: list[str] = []
         n_lost = 0
         for start, end, label in gold.spans:
@@ -50,11 +50,11 @@ class ListForm(AnswerForm):
                 pieces += (self.names[label] + SEPARATOR, " " + mention, "\n")
             else:
                 n_lost += 1
-        return Written(tuple(pieces), n_lost)
+        return WrittenAnswer(tuple(pieces), n_lost)
 
     def most_tokens(self, texts: Sequence[str], params: ResolvedParams) -> list[int]:
-        """RETURNS (list[int]): Those of the longest name, and of the longest mention with a
-        space."""
+        """RETURNS (list[int]): Most tokens of one line: the longest label name, then the longest
+        mention with its space."""
         heads = self.codec.encode_texts([name + SEPARATOR for name in self.labels])
         return [max(map(len, heads)) + 1 + params.max_mention_tokens] * len(texts)
 
@@ -69,10 +69,10 @@ class ListForm(AnswerForm):
         numbers = Counter(line and line[1] for line in lines)
         return max(numbers.values(), default=0) > params.max_count
 
-    def read(self, answer: str, text: str, *, ended: bool = True) -> Reading:
-        """RETURNS (Reading): The mentions; a line that has no name, separator or mention is a
+    def read(self, answer: str, text: str, *, ended: bool = True) -> ParsedAnswer:
+        """RETURNS (ParsedAnswer): The mentions; a line that has no name, separator or mention is a
         fault."""
-        mentions: list[ReadMention] = []
+        mentions: list[ParsedMention] = []
         n_malformed = 0
         for offset, line in _lines(answer):
             match = self._line.fullmatch(line)
@@ -83,8 +83,8 @@ class ListForm(AnswerForm):
             start = offset + match.start(2) + match[2].index(mention)
             span = (start, start + len(mention))
             cut = not ended and offset + len(line) == len(answer)
-            mentions.append(ReadMention(self.labels[match[1]], mention, (span,), not cut))
-        return Reading(tuple(mentions), n_malformed)
+            mentions.append(ParsedMention(self.labels[match[1]], mention, (span,), not cut))
+        return ParsedAnswer(tuple(mentions), n_malformed)
 
 
 class AutoregressiveStructDecoder(AutoregressiveDecoder):

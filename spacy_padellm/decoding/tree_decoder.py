@@ -29,8 +29,9 @@ from .replicated import ReplicatedDecoder
 # Count branches up to which tokens are selected on the host: a GPU would launch a hundred kernels
 # that take longer to launch than to run.
 FEW_BRANCHES = 32
-HEADS = 128  # slots per row for mention heads and drafts, at least: rows that grow are moved
-ROW_HEADS = 512  # mentions that begin in a row at once: attention grows with their square
+SPARE_SLOTS = 128  # per row for mention heads and drafts, at least: rows that grow are moved
+# Mentions that begin in a row at once: attention grows with their square.
+MAX_NEW_MENTIONS_PER_ROW = 512
 
 
 class TreeDecoder(Decoder):
@@ -60,8 +61,8 @@ class TreeDecoder(Decoder):
             return self._fallback().decode(runner, builder, trees, texts, params)
         device, labels = runner.model.device, trees[0].labels
         row_of = np.array(pack([len(tree) for tree in trees], ROW_TOKENS))
-        most = int(np.bincount(row_of, weights=[len(tree) for tree in trees]).max())
-        capacity = most + max(most // 2, HEADS)
+        longest_row = int(np.bincount(row_of, weights=[len(tree) for tree in trees]).max())
+        capacity = longest_row + max(longest_row // 2, SPARE_SLOTS)
         rows = runner.start_rows(int(row_of.max()) + 1, capacity, params.graphs)
 
         counts = CountBranches(trees)
@@ -78,21 +79,21 @@ class TreeDecoder(Decoder):
             trees, row_of, counts.last, documents, builder, params, partial=partial
         )
         output = rows.forward(prefill.step)
-        mentions = None
+        mention_decoder = None
         select_device = torch.device("cpu") if on_host else device
         if params.graphs:  # tables are built while the GPU computes
-            mentions = MentionDecoder(trees, texts, builder, params, select_device, on_host)
+            mention_decoder = MentionDecoder(trees, texts, builder, params, select_device, on_host)
         begins = prefill.read(output, counts, builder, params, subset)
         if not len(counts.open):
             return [Prediction(tuple(numbers)) for numbers in counts.counts(trees)]
-        if mentions is None:
-            mentions = MentionDecoder(trees, texts, builder, params, select_device, on_host)
-        subset = mentions.token_subset(device) if on_host else None
-        steps = _Steps(builder, rows, row_of, counts, mentions, params, begins, subset)
+        if mention_decoder is None:
+            mention_decoder = MentionDecoder(trees, texts, builder, params, select_device, on_host)
+        subset = mention_decoder.token_subset(device) if on_host else None
+        steps = _Steps(builder, rows, row_of, counts, mention_decoder, params, begins, subset)
         while steps.has_open():
             steps.run()
-        found = zip(counts.counts(trees), mentions.finish(), strict=True)
-        return [Prediction(tuple(numbers), tuple(spans)) for numbers, spans in found]
+        results = zip(counts.counts(trees), mention_decoder.finish(), strict=True)
+        return [Prediction(tuple(numbers), tuple(mentions)) for numbers, mentions in results]
 
     def _fallback(self) -> ReplicatedDecoder:
         return ReplicatedDecoder(**self.as_dict())
@@ -103,8 +104,9 @@ make_tree_decoder = decoder_factory(TreeDecoder)
 
 @dataclass
 class _Steps:
-    """The passes after the first: last digits of numbers, heads of as many mentions as these may
-    stand for, last tokens of open mentions; drafts after heads and tokens."""
+    """The passes after the first. Each appends the last digits of open counts, the heads of the
+    mentions that those counts allow, and the last tokens of open mentions; drafts follow heads and
+    last tokens."""
 
     builder: TreeBuilder
     rows: PromptRows
@@ -166,14 +168,14 @@ class _Steps:
 
     def _next_numbers(self) -> Ints:
         """RETURNS (Ints): The open numbers of this pass: in each row the first ones that stand for
-        ROW_HEADS mentions at most, or a single one that stands for more."""
+        MAX_NEW_MENTIONS_PER_ROW mentions at most, or a single one that stands for more."""
         counts, numbers = self.counts, self.counts.open
         n_mentions = np.minimum(counts.number[numbers], self.params.max_count)
-        if n_mentions.sum() <= ROW_HEADS:
+        if n_mentions.sum() <= MAX_NEW_MENTIONS_PER_ROW:
             return numbers
         order = np.argsort(self.row_of[counts.tree[numbers]], kind="stable")
         row, total = self.row_of[counts.tree[numbers[order]]], np.cumsum(n_mentions[order])
         first = np.searchsorted(row, row)  # of its row
         before = total[first] - n_mentions[order[first]]
         is_first = first == np.arange(len(row))
-        return numbers[np.sort(order[(total - before <= ROW_HEADS) | is_first])]
+        return numbers[np.sort(order[(total - before <= MAX_NEW_MENTIONS_PER_ROW) | is_first])]

@@ -1,4 +1,4 @@
-"""A causal LM that reads prompt trees: plain forward passes of transformers' layers, and losses."""
+"""A causal LM with its tokenizer: plain forward passes and losses over prompt trees."""
 
 from __future__ import annotations
 
@@ -204,12 +204,14 @@ class LanguageModel:
     ) -> StepOutput:
         # The hook selects positions before the output layer, so that what a model does after it
         # (scaling, softcapping) still happens.
-        found: list[torch.Tensor] = []
+        partial_outputs: list[torch.Tensor] = []
 
         def select(head: Any, hidden: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
             states = hidden[0].flatten(0, 1)
             if partial is not None:
-                found.append(partial_logits(states[partial.indices], head, partial.token_ids))
+                partial_outputs.append(
+                    partial_logits(states[partial.indices], head, partial.token_ids)
+                )
             return (states[logits_indices][None], *hidden[1:])
 
         with self.lock:
@@ -218,4 +220,4 @@ class LanguageModel:
                 logits = self.network(**inputs).logits[0]
             finally:
                 hook.remove()
-        return StepOutput(logits, partial_logits=found[0] if found else None)
+        return StepOutput(logits, partial_logits=partial_outputs[0] if partial_outputs else None)

@@ -1,4 +1,4 @@
-"""What the package reads from a transformers configuration, without the network."""
+"""Text configuration and context length from a transformers configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probes of a network: are its logits under the tree mask those of separate prompts?"""
+"""Compares a network's logits under the tree mask with those of separate prompts."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ def probe(model: LanguageModel) -> str | None:
     """Compare a toy tree with its separate prompts, with the KV cache and without.
 
     model (LanguageModel): The model.
-    RETURNS (str | None): Why the network needs one row a prompt; None where the tree is exact.
-    RAISES (ValueError): A network whose tokens see later ones.
+    RETURNS (str | None): The reason why the network needs one row per prompt; None where the tree
+        is exact.
+    RAISES (ValueError): A network whose tokens attend to later ones.
     """
     training = model.network.training
     model.network.eval()
@@ -53,8 +54,8 @@ def _reason(model: LanguageModel) -> str | None:
 def _check_causal(model: LanguageModel) -> None:
     sequences = [[1, 2, 3], [1, 2, 4]]
     with torch.inference_mode():
-        one, other = model.sequence_logits(sequences, np.array([0, 1]), np.array([1, 1])).float()
-    if (one - other).norm() > HALF_TOLERANCE * one.norm():
+        first, second = model.sequence_logits(sequences, np.array([0, 1]), np.array([1, 1])).float()
+    if (first - second).norm() > HALF_TOLERANCE * first.norm():
         raise ValueError(
             f"The base model {model.config.model_type!r} is no causal LM: its answer for a token "
             "changes with the tokens after it. Give a decoder such as a llama or qwen model."
@@ -75,7 +76,7 @@ def _difference(model: LanguageModel, tree: PromptTree) -> float:
 
 
 def cached_logits(forward: Forward, device: torch.device, tree: PromptTree) -> torch.Tensor:
-    """Read a tree in two passes behind a KV cache: trunk and count branches, then mentions.
+    """Run a tree in two passes behind a KV cache: trunk and count branches, then mentions.
 
     forward (Forward): The network's forward pass.
     device (torch.device): The network's device.
@@ -90,8 +91,8 @@ def cached_logits(forward: Forward, device: torch.device, tree: PromptTree) -> t
         part = Paths(*(column[tokens] for column in paths))
         indices = np.flatnonzero(tree.target[tokens] != NO_TARGET)
         output = rows.forward(StepInput.of_runs([(0, tree.ids[tokens], part)], indices))
-        found = output.logits.float()
-        logits.update(zip(tokens[indices].tolist(), found, strict=True))
+        step_logits = output.logits.float()
+        logits.update(zip(tokens[indices].tolist(), step_logits, strict=True))
     return torch.stack([logits[i] for i in sorted(logits)])
 
 

@@ -1,4 +1,4 @@
-"""What a decoder needs of the rows that it feeds prompts to."""
+"""The interface of rows of prompts: run a pass, mask slots, drop rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Rows of one prompt each, recomputed at each pass: for networks that take no tree mask."""
+"""Rows of one prompt each, recomputed at each pass: for networks that do not support the tree
+mask."""
 
 from __future__ import annotations
 

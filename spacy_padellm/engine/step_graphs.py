@@ -18,18 +18,18 @@ from .partial_logits import PartialRequest
 from .step import StepOutput
 from .transfer import on_device
 
-MOST_GRAPHS = 256
-MOST_BYTES = 1 << 30  # of all KV rows together; on a GPU a share of its memory
+MAX_GRAPHS = 256
+MAX_BYTES = 1 << 30  # of all KV rows together; on a GPU a share of its memory
 GPU_SHARE = 0.25
-MOST_TOKENS = 16384  # of a captured pass: a larger one takes longer than its launches
+MAX_TOKENS = 16384  # of a captured pass: a larger one takes longer than its launches
 CAPTURE_AT = 2  # the use of a shape that captures it: a shape that is used once is not worth it
 SLOTS = 64  # capacities are multiples of so many slots
 LOGSUMEXP_ROWS = 256  # rows of logits up to which a captured pass computes their logsumexp
-LEAST = 8  # tokens per row, and rows of logits: fewer cost the same
+MIN_SIZE = 8  # tokens per row, and rows of logits: fewer cost the same
 
 
 class PassInput(NamedTuple):
-    """What a pass reads from the host.
+    """The host arrays of one pass.
 
     inputs (Ints): Token ids, the parts of Paths, slots [7, rows, length].
     logits_indices (Ints): Indices into the flattened [rows * length] [n].
@@ -126,7 +126,7 @@ class StepGraphs:
         """
         n_rows, slots = kv.shape
         length = _rounded(given.inputs.shape[2])
-        if n_rows * length > MOST_TOKENS:
+        if n_rows * length > MAX_TOKENS:
             shape = _PassShape(n_rows, given.inputs.shape[2], *given.sizes)
             return _run(forward, kv, shape, on_device(shape.filled(given), kv.device), used)
         shape = _PassShape(n_rows, length, *(_rounded(n) if n else 0 for n in given.sizes))
@@ -156,7 +156,7 @@ class StepGraphs:
         """Drop the least recently used KV rows, and their graphs."""
         for (rows, slots), kv in self._kv_rows.items():
             self._slot_bytes = max(self._slot_bytes, kv.n_bytes // (rows * slots))
-        most = MOST_BYTES
+        most = MAX_BYTES
         if device.type == "cuda":
             total = torch.cuda.get_device_properties(device).total_memory
             most = int(GPU_SHARE * total)
@@ -171,7 +171,7 @@ class StepGraphs:
         self, forward: Forward, kv: KVRows, key: tuple[int, ...], shape: _PassShape
     ) -> _Captured:
         device, slots = kv.device, kv.shape[1]
-        while len(self._captured) >= MOST_GRAPHS:
+        while len(self._captured) >= MAX_GRAPHS:
             oldest, _ = self._captured.popitem(last=False)
             del self._uses[oldest]
         # Padding alone: the contents of the KV rows stay as they are.
@@ -268,7 +268,7 @@ def _run(
 
 def _rounded(number: int) -> int:
     """RETURNS (int): The next of 8, 12, 16, 24, 32, 48, …: two per octave."""
-    size = LEAST
+    size = MIN_SIZE
     while size < number:
         size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
     return size

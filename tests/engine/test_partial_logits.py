@@ -105,7 +105,7 @@ def test_replayed_passes_read_the_tags_of_what_they_are_given(
 
 
 def test_large_passes_too(tiny_network, toy_codec, monkeypatch, tag_builder):
-    monkeypatch.setattr(step_graphs, "MOST_TOKENS", 8)
+    monkeypatch.setattr(step_graphs, "MAX_TOKENS", 8)
     model = LanguageModel(tiny_network("llama"), toy_codec)
     runner = Runner(model, fuse=False)
     partial, whole, n = both(runner, tag_builder, TEXTS, LABELS, monkeypatch, graphs=True)

@@ -150,7 +150,7 @@ def test_sizes_are_rounded_up_to_few():
 
 
 def test_large_passes_are_neither_padded_nor_captured(runner, toy_builder, monkeypatch):
-    monkeypatch.setattr(step_graphs, "MOST_TOKENS", 4)
+    monkeypatch.setattr(step_graphs, "MAX_TOKENS", 4)
     expected = decode(runner, toy_builder, graphs=False)
     for _ in range(2):
         assert agree(decode(runner, toy_builder, graphs=True), expected)
@@ -158,9 +158,9 @@ def test_large_passes_are_neither_padded_nor_captured(runner, toy_builder, monke
 
 
 def test_few_graphs_and_kv_rows_are_kept(runner, toy_builder, monkeypatch, device):
-    monkeypatch.setattr(step_graphs, "MOST_GRAPHS", 3)
+    monkeypatch.setattr(step_graphs, "MAX_GRAPHS", 3)
     most = 250_000  # a row of 256 slots takes 76 kB
-    monkeypatch.setattr(step_graphs, "MOST_BYTES", most)
+    monkeypatch.setattr(step_graphs, "MAX_BYTES", most)
     monkeypatch.setattr(step_graphs, "GPU_SHARE", 0.0)
     expected = decode(runner, toy_builder, graphs=False)
     seen = set()
@@ -178,7 +178,7 @@ def test_few_graphs_and_kv_rows_are_kept(runner, toy_builder, monkeypatch, devic
 
 @pytest.mark.parametrize("most", [1, 10_000_000])
 def test_kv_rows_that_evict_each_other_are_not_captured_each_time(runner, monkeypatch, most):
-    monkeypatch.setattr(step_graphs, "MOST_BYTES", most)
+    monkeypatch.setattr(step_graphs, "MAX_BYTES", most)
     monkeypatch.setattr(step_graphs, "GPU_SHARE", most / 1e13)
     zero = [0]
     for _ in range(4):
