@@ -52,7 +52,7 @@ def test_memory_that_does_not_hold_one_document(taught):
 @pytest.mark.parametrize("options", [{}, {"constrained": False}, {"joint_starts": False}])
 def test_logits_that_are_not_finite(taught, value, options):
     """Where the model reads a tilde its numbers break, for all that it is fed along with."""
-    model = ner_of(taught).shim.for_decoding()
+    model = ner_of(taught).shim.runner().model
     ner_of(taught).decoder = make_tree_decoder(**options)
     (tilde,) = model.codec.encode("~")
     state = {"broken": False}
