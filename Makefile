@@ -23,8 +23,16 @@ PIPELINE_SOURCES := $(CONFIG) $(shell find assets/adapter spacy_padellm -type f 
 # tokenizers. Not the files whose models are scripted or random: what they need, a tokenizer,
 # tests/tokenization covers.
 TF5_TESTS := tests/engine tests/model tests/tokenization tests/decoding
-WITHOUT_NETWORK := tests/engine/test_batching.py tests/model/test_optimizer.py \
-	$(addprefix tests/decoding/test_,$(addsuffix .py,augmented constraint fuzz lattice scripted struct token_alignment))
+WITHOUT_NETWORK := \
+	tests/decoding/test_augmented.py \
+	tests/decoding/test_constraint.py \
+	tests/decoding/test_fuzz.py \
+	tests/decoding/test_lattice.py \
+	tests/decoding/test_scripted.py \
+	tests/decoding/test_struct.py \
+	tests/decoding/test_token_alignment.py \
+	tests/engine/test_batching.py \
+	tests/model/test_optimizer.py
 
 export TOKENIZERS_PARALLELISM := false
 # Threads that wait by spinning make a busy machine many times slower.
