@@ -178,7 +178,11 @@ def test_shipped_pipeline(assembled, shipped, sample_texts, tmp_path):
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "whole"), json.dumps(texts)],
-        env={"SPACY_PADELLM_CACHE": str(tmp_path / "empty"), "PYTHONPATH": str(ROOT)},
+        env={
+            "SPACY_PADELLM_CACHE": str(tmp_path / "empty"),
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+        },
         capture_output=True,
         text=True,
         timeout=300,

@@ -1,10 +1,12 @@
+from functools import partial
+
 import pytest
 from hypothesis import given
-from support.answers import LABELS, AnsweringModel, builder_of, golds, through_tokens
+from support.answers import LABELS, builder_of, decode_answers, golds, through_tokens
+from support.predictions import mention_fields
 
 from spacy_padellm.decoding.augmented import AutoregressiveAugDecoder
 from spacy_padellm.documents.gold import Gold
-from spacy_padellm.engine.runner import Runner
 from spacy_padellm.tokenization.codec import one_line
 
 QUESTION = "person\nplace\n\n<tags>\n"
@@ -18,20 +20,7 @@ def form(toy_codec):
 @pytest.fixture
 def decode(toy_codec):
     """Decode texts whose answers a script has."""
-
-    def run(answers, max_positions=None, **parameters):
-        model = AnsweringModel(toy_codec, answers, QUESTION, max_positions=max_positions)
-        builder = builder_of(toy_codec, {}, max_positions=max_positions)
-        decoder = AutoregressiveAugDecoder(**parameters)
-        predictions = decoder(Runner(model), builder, list(answers), ["person", "place"])
-        assert [count.label for count in predictions[0].counts] == ["person", "place"]
-        return predictions
-
-    return run
-
-
-def said(prediction):
-    return [(one.label, one.index, one.text, one.ended) for one in prediction.mentions]
+    return partial(decode_answers, AutoregressiveAugDecoder, toy_codec, QUESTION)
 
 
 def expected_mentions(gold):
@@ -156,7 +145,7 @@ def test_well_formed_tags_are_kept_and_faults_counted(decode, answer, expected, 
 
 def test_text_that_is_repeated_for_ever(decode):
     (prediction,) = decode({"Bo.": "<person>Bo.…"}, max_mention_tokens=4)
-    ((label, index, text, ended),) = said(prediction)
+    ((label, index, text, ended),) = mention_fields(prediction)
     assert (label, index, text, ended) == ("person", 1, "Bo..", False)
     assert not prediction.ended
     assert prediction.malformed == 1  # the text goes on where it has ended
@@ -164,7 +153,7 @@ def test_text_that_is_repeated_for_ever(decode):
 
 def test_tags_that_are_repeated_for_ever(decode):
     (prediction,) = decode({"Bo.": "<person>Bo</person>." + "<place>" * 99})
-    assert [one for one in said(prediction) if one[3]] == [("person", 1, "Bo", True)]
+    assert [one for one in mention_fields(prediction) if one[3]] == [("person", 1, "Bo", True)]
     assert not prediction.ended
 
 
@@ -172,7 +161,7 @@ def test_more_mentions_than_the_bound(decode):
     text = "x x x x"
     answer = " ".join(["<person>x</person>"] * 4) + "\n"
     (prediction,) = decode({text: answer}, max_count=3)
-    assert said(prediction) == [("person", k, "x", True) for k in (1, 2, 3)]
+    assert mention_fields(prediction) == [("person", k, "x", True) for k in (1, 2, 3)]
     assert [(one.number, one.bounded) for one in prediction.counts] == [(4, True), (0, False)]
 
 
@@ -190,7 +179,7 @@ def test_a_mention_that_is_too_long(decode):
     text = "abcdef in Oslo"
     answer = "<person>abcdef</person> in <place>Oslo</place>\n"
     (prediction,) = decode({text: answer}, max_mention_tokens=5)
-    assert said(prediction) == [("person", 1, "abcde", False), ("place", 1, "Oslo", True)]
+    assert mention_fields(prediction) == [("person", 1, "abcde", False), ("place", 1, "Oslo", True)]
     assert [len(one.logprobs) for one in prediction.mentions] == [5, 4]
     assert prediction.ended
 

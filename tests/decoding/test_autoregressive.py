@@ -5,6 +5,7 @@ import pytest
 import torch
 from support.answers import builder_of
 from support.autoregressive import CUES, answers, plain_prompt
+from support.plain_decoding import answer_logprobs, generate_greedily
 
 from spacy_padellm.decoding.augmented import (
     AutoregressiveAugDecoder,
@@ -129,20 +130,9 @@ def check_against_transformers(kind, model, builder, texts, labels, **bounds):
     said = answers(kind, model, builder, texts, labels, **bounds)
     for text, answer in zip(texts, said, strict=True):
         prompt = plain_prompt(tokenizer, kind, text, labels)
-        ids = torch.tensor([prompt])
-        n = len(answer.ids) + answer.ended
-        with torch.inference_mode():
-            generated = network.generate(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                do_sample=False,
-                max_new_tokens=n,
-                pad_token_id=0,
-            )[0, len(prompt) :].tolist()
-            logits = network(input_ids=torch.tensor([prompt + answer.ids])).logits[0].float()
+        generated = generate_greedily(network, prompt, len(answer.ids) + answer.ended)
         assert generated[: len(answer.ids)] == answer.ids
-        logprobs = logits[len(prompt) - 1 : -1].log_softmax(-1)
-        expected = [float(row[token]) for row, token in zip(logprobs, answer.ids, strict=True)]
+        expected = answer_logprobs(network, prompt, answer.ids)
         assert answer.logprobs == pytest.approx(expected, abs=1e-3)
     return said
 

@@ -3,8 +3,7 @@
 import copy
 
 import pytest
-import spacy
-from hypothesis import strategies as st
+from support.constrained_texts import LABELS, NLP, WORDS
 from support.plain_decoding import PLAIN
 from tokenizers import normalizers
 
@@ -15,25 +14,6 @@ from spacy_padellm.engine.language_model import LanguageModel
 from spacy_padellm.engine.runner import Runner
 from spacy_padellm.prompts.tree_builder import TreeBuilder
 from spacy_padellm.tokenization.codec import Codec, one_line
-
-NLP = spacy.blank("en")
-MOST = 6
-TEXTS = st.lists(
-    st.sampled_from(
-        ["the", "theatre", "a", "in", " ", " ", " ", "\n", "\t", "é", "北京", "😀", "-", "12"]
-    ),
-    min_size=1,
-    max_size=12,
-).map("".join)
-WORDS = [
-    "the new man in a hat",
-    "a hat, a hat",
-    "nun in the inn\n",
-    "é 北京 😀 a",
-    "x",
-    "the the the",
-]
-LABELS = ["a", "new"]
 
 
 @pytest.mark.filterwarnings("ignore:Base model 'mpt' can't read prompt trees")

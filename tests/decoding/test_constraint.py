@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-import spacy
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.constrained_texts import MOST, NLP, TEXTS
 from support.odd_codecs import llama2_codec
 
 from spacy_padellm.decoding.constraint import Constraint
@@ -17,25 +17,6 @@ from spacy_padellm.documents.occurrences import token_bounds
 from spacy_padellm.prompts.tree import ABSENT
 from spacy_padellm.tokenization.codec import one_line
 from spacy_padellm.tokenization.token_bytes import TokenBytes
-
-NLP = spacy.blank("en")
-MOST = 6
-TEXTS = st.lists(
-    st.sampled_from(
-        ["the", "theatre", "a", "in", " ", " ", " ", "\n", "\t", "é", "北京", "😀", "-", "12"]
-    ),
-    min_size=1,
-    max_size=12,
-).map("".join)
-WORDS = [
-    "the new man in a hat",
-    "a hat, a hat",
-    "nun in the inn\n",
-    "é 北京 😀 a",
-    "x",
-    "the the the",
-]
-LABELS = ["a", "new"]
 
 
 @pytest.fixture(scope="module", params=["bytes", "prefix"])

@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 from support.plain_decoding import PLAIN
+from support.predictions import count_fields, mention_fields
 from support.scripted_model import GARBAGE, ScriptedModel
 
 from spacy_padellm.decoding.replicated import ReplicatedDecoder
@@ -38,26 +39,18 @@ def decode(request, toy_codec, english):
     return run
 
 
-def numbers(prediction):
-    return [(count.label, count.number, count.bounded) for count in prediction.counts]
-
-
-def said(prediction):
-    return [(one.label, one.index, one.text, one.ended) for one in prediction.mentions]
-
-
 @pytest.mark.parametrize("n", [1, 2, 9, 10, 12, 21])
 def test_counts_of_any_number_of_digits(decode, n):
     mentions = [f"m{k}" for k in range(n)]
     (prediction,), _ = decode({LONG: {"a": (str(n), mentions)}})
 
-    assert numbers(prediction) == [("a", n, False)]
-    assert said(prediction) == [("a", k, f"m{k - 1}", True) for k in range(1, n + 1)]
+    assert count_fields(prediction) == [("a", n, False)]
+    assert mention_fields(prediction) == [("a", k, f"m{k - 1}", True) for k in range(1, n + 1)]
 
 
 def test_no_mentions(decode):
     (prediction,), model = decode({"doc": {"a": ("0", [])}})
-    assert numbers(prediction) == [("a", 0, False)]
+    assert count_fields(prediction) == [("a", 0, False)]
     assert prediction.mentions == ()
     assert prediction.counts[0].logprob == pytest.approx(model.logprob(*TRUNK), abs=1e-5)
     assert model.passes == 1
@@ -98,15 +91,15 @@ def test_heads_asked_after_the_first_digit_are_discarded(decode):
     }
     predictions, _ = decode(script)
 
-    assert numbers(predictions[0]) == [("a", 12, False), ("b", 1, False), ("c", 20, False)]
-    assert numbers(predictions[1]) == [("a", 3, False), ("b", 0, False), ("c", 11, False)]
+    assert count_fields(predictions[0]) == [("a", 12, False), ("b", 1, False), ("c", 20, False)]
+    assert count_fields(predictions[1]) == [("a", 3, False), ("b", 0, False), ("c", 11, False)]
     for prediction, answers in zip(predictions, script.values(), strict=True):
         expected = [
             (label, k, mention, True)
             for label, (_, mentions) in answers.items()
             for k, mention in enumerate(mentions, 1)
         ]
-        assert said(prediction) == expected
+        assert mention_fields(prediction) == expected
 
 
 def test_only_discarded_heads_are_asked_of_prompts_that_do_not_exist(toy_codec, english):
@@ -150,20 +143,20 @@ def test_counts_beyond_the_bound(decode, number, max_count, expected):
 
 def test_a_count_never_goes_on_after_a_zero(decode):
     (prediction,), _ = decode({"doc": {"a": ("07", ["x"] * 7)}})
-    assert numbers(prediction) == [("a", 0, False)]
+    assert count_fields(prediction) == [("a", 0, False)]
     assert prediction.mentions == ()
 
 
 def test_a_mention_that_never_ends(decode):
     script = {"doc": {"a": ("2", ["xy…", "z"])}}
     (prediction,), _ = decode(script, max_mention_tokens=5)
-    assert said(prediction) == [("a", 1, "xyyyy", False), ("a", 2, "z", True)]
+    assert mention_fields(prediction) == [("a", 1, "xyyyy", False), ("a", 2, "z", True)]
     assert [len(one.logprobs) for one in prediction.mentions] == [5, 1]
 
 
 def test_a_mention_of_just_the_longest_length(decode):
     (prediction,), _ = decode({"doc": {"a": ("1", ["abc"])}}, max_mention_tokens=3)
-    assert said(prediction) == [("a", 1, "abc", True)]
+    assert mention_fields(prediction) == [("a", 1, "abc", True)]
 
 
 def test_a_mention_that_reaches_the_end_of_the_window(decode):
@@ -177,7 +170,7 @@ def test_a_mention_that_reaches_the_end_of_the_window(decode):
 
 def test_an_empty_mention(decode):
     (prediction,), _ = decode({"doc": {"a": ("2", ["", "x"])}})
-    assert said(prediction) == [("a", 1, "", True), ("a", 2, "x", True)]
+    assert mention_fields(prediction) == [("a", 1, "", True), ("a", 2, "x", True)]
     assert prediction.mentions[0].logprobs == ()
 
 
@@ -185,14 +178,14 @@ def test_the_end_of_the_sequence_ends_a_mention_too(decode, toy_codec, monkeypat
     (eos,) = toy_codec.encode("~")
     monkeypatch.setattr(toy_codec, "tokenizer", _WithEos(toy_codec.tokenizer, eos))
     (prediction,), _ = decode({"doc": {"a": ("1", ["ab~cd"])}})
-    assert said(prediction) == [("a", 1, "ab", True)]
+    assert mention_fields(prediction) == [("a", 1, "ab", True)]
 
 
 @pytest.mark.parametrize("blank", ["", "  ", "\n\t", "　"])
 def test_blank_texts_have_no_mentions_and_are_not_asked(decode, blank):
     script = {"doc": {"a": ("1", ["x"])}}
     predictions, _ = decode(script, [blank, "doc", blank])
-    assert [numbers(one) for one in predictions] == [
+    assert [count_fields(one) for one in predictions] == [
         [("a", 0, False)],
         [("a", 1, False)],
         [("a", 0, False)],
@@ -200,7 +193,7 @@ def test_blank_texts_have_no_mentions_and_are_not_asked(decode, blank):
     assert [len(one.mentions) for one in predictions] == [0, 1, 0]
 
     predictions, model = decode(script, [blank, blank])
-    assert [numbers(one) for one in predictions] == [[("a", 0, False)]] * 2
+    assert [count_fields(one) for one in predictions] == [[("a", 0, False)]] * 2
     assert model.passes == 0
 
 
@@ -221,8 +214,8 @@ def test_a_text_does_not_depend_on_its_batch(decode):
         for batch_tokens in (1, 100, 10_000):
             found, _ = decode(script, list(texts), batch_tokens=batch_tokens)
             for text, prediction in zip(texts, found, strict=True):
-                assert numbers(prediction) == numbers(expected[text])
-                assert said(prediction) == said(expected[text])
+                assert count_fields(prediction) == count_fields(expected[text])
+                assert mention_fields(prediction) == mention_fields(expected[text])
                 for one, other in zip(prediction.mentions, expected[text].mentions, strict=True):
                     assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
 

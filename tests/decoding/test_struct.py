@@ -1,10 +1,12 @@
+from functools import partial
+
 import pytest
 from hypothesis import given
-from support.answers import LABELS, NAMES, AnsweringModel, builder_of, golds, through_tokens
+from support.answers import LABELS, NAMES, builder_of, decode_answers, golds, through_tokens
+from support.predictions import mention_fields
 
 from spacy_padellm.decoding.struct import AutoregressiveStructDecoder
 from spacy_padellm.documents.gold import Gold
-from spacy_padellm.engine.runner import Runner
 from spacy_padellm.tokenization.codec import one_line
 
 QUESTION = "person\nplace\n\n<list>\n"
@@ -18,20 +20,7 @@ def form(toy_codec):
 @pytest.fixture
 def decode(toy_codec):
     """Decode texts whose answers a script has."""
-
-    def run(answers, max_positions=None, **parameters):
-        model = AnsweringModel(toy_codec, answers, QUESTION, max_positions=max_positions)
-        builder = builder_of(toy_codec, {}, max_positions=max_positions)
-        decoder = AutoregressiveStructDecoder(**parameters)
-        predictions = decoder(Runner(model), builder, list(answers), ["person", "place"])
-        assert [count.label for count in predictions[0].counts] == ["person", "place"]
-        return predictions
-
-    return run
-
-
-def said(prediction):
-    return [(one.label, one.index, one.text, one.ended) for one in prediction.mentions]
+    return partial(decode_answers, AutoregressiveStructDecoder, toy_codec, QUESTION)
 
 
 def numbers(prediction):
@@ -115,7 +104,7 @@ def test_question_names_all_labels(form):
 )
 def test_well_formed_lines_are_kept_and_others_counted(decode, answer, expected, n_malformed):
     (prediction,) = decode({"doc": answer})
-    assert said(prediction) == expected
+    assert mention_fields(prediction) == expected
     assert prediction.malformed == n_malformed
     assert prediction.ended
     labels = [label for label, *_ in expected]
@@ -124,7 +113,7 @@ def test_well_formed_lines_are_kept_and_others_counted(decode, answer, expected,
 
 def test_mentions_come_by_label_and_then_in_reading_order(decode):
     (prediction,) = decode({"doc": "place: O\nperson: Bo\nplace: O\nperson: A\n\n"})
-    assert said(prediction) == [
+    assert mention_fields(prediction) == [
         ("person", 1, "Bo", True),
         ("person", 2, "A", True),
         ("place", 1, "O", True),
@@ -134,7 +123,7 @@ def test_mentions_come_by_label_and_then_in_reading_order(decode):
 
 def test_a_mention_of_just_the_longest_length(decode):
     (prediction,) = decode({"doc": "person: abcde\n\n"}, max_mention_tokens=5)
-    assert said(prediction) == [("person", 1, "abcde", True)]
+    assert mention_fields(prediction) == [("person", 1, "abcde", True)]
     assert prediction.ended
 
 
@@ -142,10 +131,10 @@ def test_a_mention_that_is_too_long(decode):
     """Its line goes on for as long as one of the longest name, then the answer stops."""
     script = {"doc": "place: xy…", "dot": "place: abcdef\nperson: abc\nplace: x\n\n"}
     one, other = decode(script, max_mention_tokens=5)
-    assert said(one) == [("place", 1, "xyyyy", False)]
+    assert mention_fields(one) == [("place", 1, "xyyyy", False)]
     assert [len(mention.logprobs) for mention in one.mentions] == [5]
     assert not one.ended
-    assert said(other) == [
+    assert mention_fields(other) == [
         ("person", 1, "abc", True),
         ("place", 1, "abcde", False),
         ("place", 2, "x", True),
@@ -162,7 +151,7 @@ def test_more_mentions_than_the_bound(decode):
         },
         max_count=2,
     )
-    assert said(one) == [("person", 1, "x", True), ("person", 2, "x", True)]
+    assert mention_fields(one) == [("person", 1, "x", True), ("person", 2, "x", True)]
     assert numbers(one) == [(3, True), (0, False)]
     assert (one.ended, one.malformed) == (False, 0)
     assert numbers(other) == [(2, False), (2, False)]
@@ -172,13 +161,13 @@ def test_more_mentions_than_the_bound(decode):
 
 def test_a_line_that_never_becomes_one(decode):
     (prediction,) = decode({"doc": "person: Bo\nperson x…"}, max_mention_tokens=5)
-    assert said(prediction) == [("person", 1, "Bo", True)]
+    assert mention_fields(prediction) == [("person", 1, "Bo", True)]
     assert (prediction.malformed, prediction.ended) == (1, False)
 
 
 def test_the_end_of_the_window(decode):
     """The model is never asked past its positions, which the scripted model checks."""
     (prediction,) = decode({"doc": "person: Bo\nperson: x…"}, max_positions=72)
-    assert [one[2].rstrip("x") for one in said(prediction)] == ["Bo", ""]
+    assert [one[2].rstrip("x") for one in mention_fields(prediction)] == ["Bo", ""]
     assert [one.ended for one in prediction.mentions] == [True, False]
     assert not prediction.ended

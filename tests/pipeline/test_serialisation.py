@@ -10,7 +10,7 @@ import pytest
 import spacy
 import srsly
 from support.pipelines import (
-    GOLD,
+    ENTITIES,
     LORA,
     ROOT,
     TEXTS,
@@ -24,8 +24,6 @@ from support.pipelines import (
 )
 
 pytest_plugins = ["support.pipeline_fixtures"]
-
-ENTITIES = [entities for _, entities in GOLD]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The recipes in configs/: whole, valid, and what they say of training."""
+"""The recipes in configs/: whole, valid, and what they set for training."""
 
 import pytest
 from spacy import util

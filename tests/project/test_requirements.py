@@ -58,3 +58,11 @@ def test_pinned_versions_lie_in_the_ranges_of_the_package(name, dependencies):
 def test_one_torch_in_both_environments():
     first, second = map(read_requirements, ("constraints.txt", "requirements-tf5.txt"))
     assert str(first["torch"].specifier) == str(second["torch"].specifier)
+
+
+def test_tests_that_the_makefile_names_exist():
+    """Folders and files of the transformers 5 environment."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf8")
+    paths = re.findall(r"\btests/\w[\w/.]*", makefile)
+    assert len(paths) > 8
+    assert [path for path in paths if not (ROOT / path).exists()] == []

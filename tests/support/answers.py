@@ -5,6 +5,7 @@ from support.scripted_model import ScriptedModel
 
 from spacy_padellm.decoding.token_alignment import TokenAlignment
 from spacy_padellm.documents.gold import Gold
+from spacy_padellm.engine.runner import Runner
 from spacy_padellm.prompts.prompt import make_prompt
 from spacy_padellm.prompts.tree_builder import TreeBuilder
 
@@ -70,3 +71,16 @@ class AnsweringModel(ScriptedModel):
             elif answer.endswith("~"):
                 answer_ids.append(codec.tokenizer.eos_token_id)
             self._follow(head, answer_ids)
+
+
+def decode_answers(kind, codec, question, answers, max_positions=None, **parameters):
+    """Decode texts whose answers a script has, for the labels "person" and "place".
+
+    kind (type): An autoregressive decoder; parameters are its own.
+    RETURNS (list[Prediction]): One per text.
+    """
+    model = AnsweringModel(codec, answers, question, max_positions=max_positions)
+    builder = builder_of(codec, {}, max_positions=max_positions)
+    predictions = kind(**parameters)(Runner(model), builder, list(answers), ["person", "place"])
+    assert [count.label for count in predictions[0].counts] == ["person", "place"]
+    return predictions

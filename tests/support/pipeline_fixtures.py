@@ -1,4 +1,5 @@
-"""Pipelines that test modules share; list this module in `pytest_plugins`."""
+"""Pipelines that test modules share, built once per test run; list this module in
+`pytest_plugins`."""
 
 import shutil
 
@@ -7,22 +8,27 @@ import spacy
 import srsly
 from spacy import util
 from support.pipelines import LORA, ROOT, blank_pipeline, teach, write_tiny_base
+from support.shared_folder import shared_folder
 
 
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory, toy_tokenizer):
     """Folder of a tiny llama of random weights."""
-    return write_tiny_base(tmp_path_factory.mktemp("tiny") / "base", toy_tokenizer)
+    return shared_folder(
+        tmp_path_factory, "tiny_base", lambda folder: write_tiny_base(folder, toy_tokenizer)
+    )
 
 
 @pytest.fixture(scope="session")
 def taught_folder(tiny_base, tmp_path_factory):
     """Folder of a saved pipeline whose adapter knows the gold sentences."""
-    nlp = blank_pipeline(tiny_base, LORA)
-    teach(nlp)
-    folder = tmp_path_factory.mktemp("taught") / "pipeline"
-    nlp.to_disk(folder)
-    return folder
+
+    def build(folder):
+        nlp = blank_pipeline(tiny_base, LORA)
+        teach(nlp)
+        nlp.to_disk(folder)
+
+    return shared_folder(tmp_path_factory, "taught", build)
 
 
 @pytest.fixture
@@ -40,17 +46,20 @@ def tiny(tiny_base):
 @pytest.fixture(scope="session")
 def assembled(tmp_path_factory):
     """Folder of the shipped pipeline, as `spacy assemble` writes it. The adapter that its config
-    names is gone by now."""
-    place = tmp_path_factory.mktemp("assembled")
-    adapter = shutil.copytree(ROOT / "assets/adapter", place / "adapter")
-    config = util.load_config(
-        ROOT / "configs/en_padellm.cfg", overrides={"paths.adapter": str(adapter)}
-    )
-    nlp = util.load_model_from_config(config, auto_fill=True)
-    nlp.initialize()
-    nlp.to_disk(place / "pipeline")
-    shutil.rmtree(adapter)
-    return place / "pipeline"
+    names does not exist any more."""
+
+    def build(folder):
+        adapter = folder.with_name("assembled-adapter")
+        shutil.copytree(ROOT / "assets/adapter", adapter)
+        config = util.load_config(
+            ROOT / "configs/en_padellm.cfg", overrides={"paths.adapter": str(adapter)}
+        )
+        nlp = util.load_model_from_config(config, auto_fill=True)
+        nlp.initialize()
+        nlp.to_disk(folder)
+        shutil.rmtree(adapter)
+
+    return shared_folder(tmp_path_factory, "assembled", build)
 
 
 @pytest.fixture(scope="session")

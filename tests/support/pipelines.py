@@ -22,6 +22,7 @@ GOLD = [
     ("Nothing here.", []),
 ]
 TEXTS = [text for text, _ in GOLD]
+ENTITIES = [entities for _, entities in GOLD]
 
 
 def write_tiny_base(folder, tokenizer, *, seed=1, **config):

@@ -27,6 +27,29 @@ def encode(tokenizer, *pieces):
     return [token for piece in pieces for token in tokenizer(piece, **options)["input_ids"]]
 
 
+def generate_greedily(network, prompt, n):
+    """RETURNS (list[int]): The n tokens that transformers generates after a prompt."""
+    ids = torch.tensor([prompt])
+    with torch.inference_mode():
+        generated = network.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=n,
+            pad_token_id=0,
+        )
+    return generated[0, len(prompt) :].tolist()
+
+
+def answer_logprobs(network, prompt, answer):
+    """RETURNS (list[float]): Log-probability of each token of an answer, in one forward pass."""
+    ids = torch.tensor([prompt + answer])
+    with torch.inference_mode():
+        logits = network(input_ids=ids, use_cache=False).logits[0].float()
+    logprobs = logits[len(prompt) - 1 : -1].log_softmax(-1)
+    return [float(row[token]) for row, token in zip(logprobs, answer, strict=True)]
+
+
 @torch.inference_mode()
 def next_logprobs(network, ids):
     """RETURNS (torch.Tensor): Log-probabilities of the token after a sequence [vocabulary]."""

@@ -3,11 +3,12 @@
 import io
 import re
 
+import spacy
 from spacy.tokens import DocBin
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
 from spacy.util import load_config
-from support.pipelines import ROOT
+from support.pipelines import ROOT, example
 
 QUICK = {
     "components.padellm_ner.decoder.max_count": 2,
@@ -19,6 +20,20 @@ QUICK = {
     "training.optimizer.learn_rate.warmup_steps": 1,
     "training.patience": 0,
 }
+
+# Settings under which the tiny base learns a few sentences by heart.
+LEARN = {
+    "training__max_steps": 80,
+    "training__optimizer__learn_rate__initial_rate": 0.02,
+    "training__optimizer__grad_clip": 0.0,
+    "components__padellm_ner__model__adapter__lora_dropout": 0.0,
+}
+
+
+def docs_of(gold, lang="en"):
+    """RETURNS (list[Doc]): Gold documents of (text, entities)."""
+    nlp = spacy.blank(lang)
+    return [example(nlp, text, entities).reference for text, entities in gold]
 
 
 def write_corpus(path, docs):

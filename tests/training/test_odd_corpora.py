@@ -5,8 +5,8 @@ import spacy
 import srsly
 import torch
 from spacy.tokens import DocBin
-from support.pipelines import GOLD, LABELS, TEXTS, WINDOW, example, found, ner_of
-from support.recipes import recipe, run, steps
+from support.pipelines import GOLD, LABELS, TEXTS, WINDOW, found, ner_of
+from support.recipes import LEARN, docs_of, recipe, run, steps
 from typer.testing import CliRunner
 
 from spacy_padellm.cli import app
@@ -14,11 +14,6 @@ from spacy_padellm.cli import app
 pytest_plugins = ["support.pipeline_fixtures"]
 
 LONG = "Bo was in Oslo. " * 60
-
-
-def docs_of(gold):
-    nlp = spacy.blank("en")
-    return [example(nlp, text, entities).reference for text, entities in gold]
 
 
 def model(folder, name="model-last"):
@@ -108,11 +103,8 @@ def test_overlapping_gold(tiny_base, tmp_path):
         tiny_base,
         tmp_path,
         docs,
-        training__max_steps=80,
         training__eval_frequency=80,
-        training__optimizer__learn_rate__initial_rate=0.02,
-        training__optimizer__grad_clip=0.0,
-        components__padellm_ner__model__adapter__lora_dropout=0.0,
+        **LEARN,
     )
     run(config, tmp_path)
     assert found(model(tmp_path)(text)) == [(0, 12, "person"), (17, 19, "person")]

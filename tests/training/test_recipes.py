@@ -15,13 +15,12 @@ from support.pipelines import (
     ROOT,
     TEXTS,
     blank_pipeline,
-    example,
     found,
     gold_examples,
     ner_of,
     teach,
 )
-from support.recipes import recipe, run, steps
+from support.recipes import LEARN, docs_of, recipe, run, steps
 from typer.testing import CliRunner
 
 pytest_plugins = ["support.pipeline_fixtures"]
@@ -30,11 +29,6 @@ ZH_GOLD = [
     ("李白住在长安。", [(0, 2, "人名"), (4, 6, "地名")]),
     ("今天没有雨。", []),
 ]
-
-
-def docs_of(gold, lang="en"):
-    nlp = spacy.blank(lang)
-    return [example(nlp, text, entities).reference for text, entities in gold]
 
 
 def names(folder):
@@ -69,11 +63,8 @@ def test_recipe_learns(tiny_base, tmp_path):
         tiny_base,
         tmp_path,
         docs_of(GOLD),
-        training__max_steps=80,
         training__eval_frequency=40,
-        training__optimizer__learn_rate__initial_rate=0.02,
-        training__optimizer__grad_clip=0.0,
-        components__padellm_ner__model__adapter__lora_dropout=0.0,
+        **LEARN,
     )
     run(config, tmp_path)
     best = spacy.load(tmp_path / "training/model-best")
