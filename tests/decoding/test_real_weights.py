@@ -66,7 +66,7 @@ N_TEXTS = 40
 @pytest.fixture(scope="module")
 def texts():
     """40 texts of mixed length and language: real ones where the data is there, else BUILT."""
-    from conftest import ROOT
+    from support.pipelines import ROOT
 
     folder = ROOT.parent / "shared" / "data"
     found = [*SENTENCES, *EDGES, " ".join(SENTENCES)]

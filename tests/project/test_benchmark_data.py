@@ -6,7 +6,7 @@ import sys
 import pytest
 import spacy
 import srsly
-from conftest import ROOT
+from support.pipelines import ROOT
 
 pytest_plugins = ["support.pipeline_fixtures"]
 sys.path.insert(0, str(ROOT / "benchmarks"))

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from support.pipelines import ROOT
 
 pytest_plugins = ["support.pipeline_fixtures"]
 sys.path.insert(0, str(ROOT / "benchmarks"))
