@@ -1,6 +1,6 @@
 """Number of documents for which each faster way of decoding gives the plain decoder's spans.
 
-Figure: README, "Speed on a GPU"; results/agreement-*.json.
+Figure: docs/speed.md, "On a GPU"; results/agreement-*.json.
 
 python benchmarks/agreement.py ../shared/data
 python benchmarks/agreement.py ../shared/data --device cuda --documents 500

@@ -1,6 +1,6 @@
 """Tree decoder against replicated decoder: documents per second of `nlp.pipe`, by turns.
 
-Figure: README, "Speed on a CPU"; results/decoders.json.
+Figure: docs/speed.md, "On a CPU"; results/decoders.json.
 
 python benchmarks/decoders.py ../shared/data
 """

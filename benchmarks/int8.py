@@ -1,6 +1,6 @@
 """Time and scores of the shipped model on a CPU in float32, bfloat16 and int8, by turns.
 
-Figure: README, "Speed on a CPU"; results/int8.json.
+Figure: docs/speed.md, "On a CPU"; results/int8.json.
 
 python benchmarks/int8.py ../shared/data
 """

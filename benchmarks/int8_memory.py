@@ -1,6 +1,6 @@
 """Resident memory of the shipped model in float32 and in int8, each in a fresh process.
 
-Figure: README, "Speed on a CPU"; results/int8_memory.json.
+Figure: docs/speed.md, "On a CPU"; results/int8_memory.json.
 
 python benchmarks/int8_memory.py measure
 """

@@ -1,6 +1,6 @@
 """Latency of one document: every way of finding entities by turns in one process.
 
-Figure: README, "Speed on a GPU" and "Speed on a CPU"; results/latency/*.json.
+Figure: docs/speed.md, "On a GPU" and "On a CPU"; results/latency/*.json.
 
 python benchmarks/latency.py ../shared/data --model 135m
 python benchmarks/latency.py ../shared/data --model 7b --device cuda

@@ -1,6 +1,6 @@
 """Time of loading the assembled pipeline, and peak memory of annotating with it.
 
-Figure: README, "Speed on a CPU"; results/load_memory.json.
+Figure: docs/speed.md, "On a CPU"; results/load_memory.json.
 
 python -m spacy assemble configs/en_padellm.cfg build/en_padellm
 python benchmarks/load_memory.py measure build/en_padellm ../shared/data

@@ -1,6 +1,7 @@
 """Scores of the parallel way, the two autoregressive ways and spaCy's own `ner`, on one base.
 
-Figures: README, "Ways of finding entities, on one base" and "Counts"; results/quality/*.json.
+Figures: docs/quality.md, "Decoders and spaCy's `ner` on one base" and "Counts";
+results/quality/*.json.
 
 python benchmarks/quality.py train ../shared/data conll03 --method padellm --seed 0 --device cuda
 python benchmarks/quality.py table sets

@@ -1,6 +1,6 @@
 """Tables of the results of `quality.py train`.
 
-Figures: README, "Ways of finding entities, on one base".
+Figures: docs/quality.md, "Decoders and spaCy's `ner` on one base".
 
 python benchmarks/quality.py table sets
 python benchmarks/quality.py table levers

@@ -1,6 +1,6 @@
 """The shipped adapter: its corpus, the adapter out of a trained pipeline, its scores.
 
-Figures: README, "The shipped adapter" (`evaluate`) and "Counts" (`slack`);
+Figures: docs/quality.md, "The shipped adapter" (`evaluate`) and "Counts" (`slack`);
 results/shipped_adapter.json, results/shipped_slack.json.
 
 python benchmarks/shipped_adapter.py corpus ../shared/data build/shipped

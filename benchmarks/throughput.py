@@ -1,7 +1,7 @@
 """Documents per second in large batches, and of `nlp.pipe`: every way of finding entities in one
 process.
 
-Figure: README, "Speed on a GPU"; results/throughput/*.json.
+Figure: docs/speed.md, "On a GPU"; results/throughput/*.json.
 
 python benchmarks/throughput.py ../shared/data --model 135m --device cuda
 python benchmarks/throughput.py ../shared/data --model adapter

@@ -1,6 +1,6 @@
 """Cost of training: prompt trees against the m·n sequences of the paper, on the same batches.
 
-Figure: README, "Training cost"; results/training.json.
+Figure: docs/speed.md, "Training"; results/training.json.
 
 python benchmarks/training.py ../shared/data --device cuda
 """
