@@ -63,11 +63,11 @@ test-tf4: $(VENV)/.installed-dev | weights
 test-tf5: $(VENV_TF5)/.installed | weights
 	OMP_NUM_THREADS=1 $(PY_TF5) -m pytest $(PARALLEL) -m "not slow" $(WITHOUT_NETWORK:%=--ignore=%) $(TF5_TESTS)
 
-check: $(VENV)/.installed-dev  ## lint, format and types
+check: $(VENV)/.installed-dev  ## lint, format, types, order of imports
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	.venv/bin/lint-imports
+	$(VENV)/bin/lint-imports
 
 format: $(VENV)/.installed-dev  ## put imports and layout right
 	$(PY) -m ruff check --fix .
