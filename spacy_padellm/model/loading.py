@@ -18,7 +18,7 @@ from .adapter import (
 )
 from .device import check_process, checked_device, one_thread_in_forks, spacy_device
 from .network import load_codec, load_network, probed_model
-from .quantization import check_device, quantize_model
+from .quantization import check_device, quantized_model
 from .serialization import SavedModel
 from .settings import ModelSettings
 
@@ -67,7 +67,7 @@ def load_model(settings: ModelSettings, saved: SavedModel | None) -> LoadedModel
     if settings.quantize is not None:
         if has_adapter(model):
             unquantized = SavedModel.of(model, weights)
-        quantize_model(model)
+        model = quantized_model(model)
     return LoadedModel(model, weights, unquantized)
 
 

@@ -80,12 +80,12 @@ def probed_model(network: Any, codec: Codec) -> LanguageModel:
     """
     model = LanguageModel(network, codec)
     reason = probe(model)
-    if reason is not None:
-        model.supports_tree_mask = False
-        warnings.warn(
-            f"Base model {model.config.model_type!r} does not support the tree mask: {reason}. "
-            "Each prompt gets a row of its own instead: the same answers, slower.",
-            UserWarning,
-            stacklevel=2,
-        )
-    return model
+    if reason is None:
+        return model
+    warnings.warn(
+        f"Base model {model.config.model_type!r} does not support the tree mask: {reason}. "
+        "Each prompt gets a row of its own instead: the same answers, slower.",
+        UserWarning,
+        stacklevel=2,
+    )
+    return LanguageModel(network, codec, supports_tree_mask=False)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
+from ..engine.language_model import LanguageModel
 from .adapter import has_adapter
-
-if TYPE_CHECKING:
-    from ..engine.language_model import LanguageModel
 
 CHUNK_ROWS = 4096  # rows of a weight that are rounded at once
 MIN_SCALE = 1e-30  # instead of a scale of 0
@@ -36,14 +34,15 @@ def check_device(device: str) -> None:
         )
 
 
-def quantize_model(model: LanguageModel) -> None:
+def quantized_model(model: LanguageModel) -> LanguageModel:
     """Merge the adapter and replace all linear layers, the output layer too, by int8 layers.
 
     The float weights of a layer are freed as soon as it is replaced. Embeddings, norms and
     attention compute in float32.
 
-    model (LanguageModel): The model, changed in place. It must have been probed: int8 rounds too
-        coarsely for the probe.
+    model (LanguageModel): The model, whose network is used up. It must have been probed: int8
+        rounds too coarsely for the probe.
+    RETURNS (LanguageModel): The model with the quantized network.
     RAISES (ValueError): A network without linear layers.
     """
     network = model.base
@@ -55,8 +54,9 @@ def quantize_model(model: LanguageModel) -> None:
             f'Base model {model.config.model_type!r} has no linear layers that quantize = "int8" '
             "knows. Set quantize = null in the component's [model] block."
         )
-    model.network = network.float().eval()
+    quantized = LanguageModel(network.float().eval(), model.codec, model.supports_tree_mask)
     _release_memory()
+    return quantized
 
 
 class Int8Linear(torch.nn.Module):

@@ -6,7 +6,7 @@ import torch
 from support.quantized import layers
 
 from spacy_padellm.model.architecture import build_causal_lm
-from spacy_padellm.model.quantization import Int8Linear, check_device, quantize_model
+from spacy_padellm.model.quantization import Int8Linear, check_device, quantized_model
 from spacy_padellm.model.settings import ModelSettings
 from spacy_padellm.model.shim import CausalLMShim
 
@@ -23,7 +23,7 @@ def test_networks(tiny_model, name):
             return model.sequence_logits(ids, np.zeros(4, int), np.arange(2, 6))
 
     expected = logits()
-    quantize_model(model)
+    model = quantized_model(model)
     assert layers(model, Int8Linear)
     assert not layers(model, torch.nn.Linear)
     assert (logits() - expected).norm() < 0.1 * expected.norm()
@@ -34,7 +34,7 @@ def test_network_without_linear_layers(tiny_model):
     model.network = torch.nn.Embedding(2, 2)
     model.network.config = type("Config", (), {"model_type": "odd"})
     with pytest.raises(ValueError, match="'odd' has no linear layers.*quantize = null"):
-        quantize_model(model)
+        quantized_model(model)
 
 
 # --- refusals ---
