@@ -7,7 +7,7 @@ import typer
 from wasabi import msg
 
 from ..corpus.conversion import BadLine, Conversion, convert_source, copy_docs, doc_files
-from ..corpus.formats import AUTO, FORMATS, Source, find_format
+from ..corpus.formats import AUTO, DOCBIN, FORMATS, Source, find_format
 from ..corpus.shards import ShardWriter
 from ..weights.progress import progress_bar
 
@@ -60,7 +60,7 @@ def convert_cli(
         shards = ShardWriter(output, docs_per_file)
         bar = progress_bar(total, "B", f"{source.name} ({source_format})", progress=True)
         with bar, shards:
-            if source_format == "docbin":
+            if source_format == DOCBIN:
                 result = copy_docs(source, shards, bar.update)
             else:
                 import spacy

@@ -12,7 +12,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
-from .formats import SUFFIX, Source
+from .formats import DOCBIN_SUFFIX, Source
 from .gold_doc import make_gold_doc
 from .lines import OnProgress
 from .record import BadRecord
@@ -125,7 +125,7 @@ def doc_files(path: Path) -> list[Path]:
     """RETURNS (list[Path]): The file itself, or the .spacy files of a folder in spaCy's order."""
     if not path.is_dir():
         return [path]
-    return sorted(path.rglob(f"*{SUFFIX}"))
+    return sorted(path.rglob(f"*{DOCBIN_SUFFIX}"))
 
 
 def _docs(file: Path) -> Iterator[Doc]:

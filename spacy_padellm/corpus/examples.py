@@ -10,7 +10,7 @@ from spacy.tokens import DocBin
 from spacy.training import Corpus, Example
 from spacy.training.corpus import walk_corpus
 
-from .formats import SUFFIX
+from .formats import DOCBIN_SUFFIX
 
 CONVERT = "`python -m spacy padellm convert` makes such files."
 
@@ -29,15 +29,17 @@ def read_examples(path: Path, nlp: Language) -> tuple[list[Example], int]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"\[W090\]")  # no file: raised below
-            files = [DocBin().from_disk(file) for file in walk_corpus(path, SUFFIX)]
+            files = [DocBin().from_disk(file) for file in walk_corpus(path, DOCBIN_SUFFIX)]
         docs = [doc for file in files for doc in file.get_docs(nlp.vocab)]
     except OSError:
         raise
     except Exception as error:  # those of zlib, msgpack and spaCy, depending on the damage
         raise ValueError(
-            f"{path} can't be read as spaCy's binary format ({SUFFIX}): {error}. {CONVERT}"
+            f"{path} can't be read as spaCy's binary format ({DOCBIN_SUFFIX}): {error}. {CONVERT}"
         ) from error
     examples = list(Corpus(path).make_examples(nlp, docs))
     if not examples:
-        raise ValueError(f"{path} holds no documents in {SUFFIX} files to evaluate on. {CONVERT}")
+        raise ValueError(
+            f"{path} holds no documents in {DOCBIN_SUFFIX} files to evaluate on. {CONVERT}"
+        )
     return examples, len(docs) - len(examples)

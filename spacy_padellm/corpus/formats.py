@@ -13,12 +13,12 @@ from .lines import OnProgress, read_lines, read_values
 from .record import BadRecord, Record
 from .tagged import DOCUMENT, read_conll, read_iob
 
-FORMATS = ("spans", "lists", "iob", "conll", "docbin")
 AUTO = "auto"
-SUFFIX = ".spacy"
+DOCBIN = "docbin"
+DOCBIN_SUFFIX = ".spacy"
 # spaCy's codes of the languages that are written without spaces.
 UNSPACED = {"zh", "yue", "ja", "th", "lo", "my", "km", "bo"}
-PEEK_CHARS = 1 << 16
+SNIFF_CHARS = 1 << 16
 
 Entry = tuple[int, Record | BadRecord]
 
@@ -28,7 +28,7 @@ class Source:
     """The file of a corpus, and how to read it.
 
     path (Path): The file.
-    format (str): One of FORMATS, other than "docbin".
+    format (str): One of READERS.
     lang (str): spaCy's code of the language.
     offsets (str): Unit of the offsets of "lists": "token" or "char".
     exclusive_end (bool): Whether the end offsets of "lists" are exclusive.
@@ -41,10 +41,19 @@ class Source:
     exclusive_end: bool = False
 
     def __post_init__(self) -> None:
+        if self.format not in READERS:
+            raise ValueError(
+                f"The format of a source is one of {', '.join(READERS)}, not {self.format!r}."
+            )
         if self.offsets not in OFFSETS:
             raise ValueError(
                 f"Offsets are counted in one of {', '.join(OFFSETS)}, not in {self.offsets!r}."
             )
+
+    @property
+    def joiner(self) -> str:
+        """RETURNS (str): The string between two tokens of the language."""
+        return "" if self.lang in UNSPACED else " "
 
     def entries(self, on_progress: OnProgress) -> Iterator[Entry]:
         """Read the documents.
@@ -53,17 +62,37 @@ class Source:
         YIELDS (Entry): The line number of a document and its record, or the number of a bad line
             and the error.
         """
-        joiner = "" if self.lang in UNSPACED else " "
-        if self.format == "conll":
-            return read_conll(read_lines(self.path, on_progress), joiner)
-        if self.format == "iob":
-            return read_iob(read_lines(self.path, on_progress), joiner)
-        return _records(read_values(self.path, on_progress), self._reader())
+        return READERS[self.format](self, on_progress)
 
-    def _reader(self) -> Callable[[Any], Record]:
-        if self.format == "spans":
-            return span_record
-        return lambda value: list_record(value, self.offsets, self.exclusive_end)
+
+def _read_spans(source: Source, on_progress: OnProgress) -> Iterator[Entry]:
+    return _records(read_values(source.path, on_progress), span_record)
+
+
+def _read_lists(source: Source, on_progress: OnProgress) -> Iterator[Entry]:
+    def read(value: Any) -> Record:
+        return list_record(value, source.offsets, source.exclusive_end)
+
+    return _records(read_values(source.path, on_progress), read)
+
+
+def _read_iob(source: Source, on_progress: OnProgress) -> Iterator[Entry]:
+    return read_iob(read_lines(source.path, on_progress), source.joiner)
+
+
+def _read_conll(source: Source, on_progress: OnProgress) -> Iterator[Entry]:
+    return read_conll(read_lines(source.path, on_progress), source.joiner)
+
+
+# The reader of each format of annotated texts.
+READERS: dict[str, Callable[[Source, OnProgress], Iterator[Entry]]] = {
+    "spans": _read_spans,
+    "lists": _read_lists,
+    "iob": _read_iob,
+    "conll": _read_conll,
+}
+# DOCBIN has no reader: its Docs are copied unchanged.
+FORMATS = (*READERS, DOCBIN)
 
 
 def find_format(path: Path) -> str:
@@ -73,10 +102,10 @@ def find_format(path: Path) -> str:
     RETURNS (str): One of FORMATS.
     RAISES (ValueError): A file in none of the formats.
     """
-    if path.is_dir() or path.suffix == SUFFIX:
-        return "docbin"
+    if path.is_dir() or path.suffix == DOCBIN_SUFFIX:
+        return DOCBIN
     with path.open(encoding="utf-8-sig", errors="replace") as file:
-        start = file.read(PEEK_CHARS).lstrip()
+        start = file.read(SNIFF_CHARS).lstrip()
     if re.match(r"(\[\s*)?\{", start):
         return "spans"
     if re.match(r"(\[\s*)?\[", start):

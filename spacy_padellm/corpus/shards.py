@@ -11,7 +11,7 @@ from types import TracebackType
 
 from spacy.tokens import Doc, DocBin
 
-from .formats import SUFFIX
+from .formats import DOCBIN_SUFFIX
 
 # A DocBin takes about 0.2 kB per token while it is written, at any length of the documents.
 TOKENS_PER_FILE = 1_000_000
@@ -34,8 +34,10 @@ class ShardWriter:
     def __init__(
         self, output: Path, docs_per_file: int, tokens_per_file: int = TOKENS_PER_FILE
     ) -> None:
-        if output.suffix != SUFFIX:
-            raise ValueError(f"The output must end in {SUFFIX}, as spaCy reads no other: {output}.")
+        if output.suffix != DOCBIN_SUFFIX:
+            raise ValueError(
+                f"The output must end in {DOCBIN_SUFFIX}, as spaCy reads no other: {output}."
+            )
         if docs_per_file < 1:
             raise ValueError(f"A file holds one document at least, not {docs_per_file}.")
         if output.is_dir() and not all(map(_is_shard, output.iterdir())):
@@ -95,7 +97,7 @@ class ShardWriter:
         self._tokens = 0
 
     def _close(self) -> None:
-        self._bin.to_disk(self._written / f"{self._n_files:05d}{SUFFIX}")
+        self._bin.to_disk(self._written / f"{self._n_files:05d}{DOCBIN_SUFFIX}")
         self._n_files += 1
         self._open()
 

@@ -38,6 +38,12 @@ def test_unknown_offsets(tmp_path):
         Source(tmp_path, "lists", offsets="word")
 
 
+@pytest.mark.parametrize("format", ["csv", "docbin"])
+def test_format_without_a_reader(tmp_path, format):
+    with pytest.raises(ValueError, match="spans, lists, iob, conll, not '" + format):
+        Source(tmp_path, format)
+
+
 def test_chinese_tokens_are_joined_without_spaces(tmp_path):
     path = tmp_path / "a.conll"
     path.write_text("高 B-P\n勇 I-P", encoding="utf8")
