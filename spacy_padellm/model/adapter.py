@@ -86,19 +86,19 @@ def _check_megatron(parameters: dict[str, Any], source: str) -> None:
         )
 
 
-def check_base(saved: dict[str, Any], weights: Weights, what: str) -> None:
+def check_base(saved: dict[str, Any], weights: Weights, adapter_name: str) -> None:
     """Verify that an adapter was trained on a base.
 
     saved (dict[str, Any]): Contents of `base.json`: name and sha256.
     weights (Weights): The base that was found.
-    what (str): Name of the adapter in the error message.
+    adapter_name (str): Name of the adapter in the error message.
     RAISES (ValueError): A different sha256.
     """
     if saved.get("sha256") not in (None, weights.sha256):
         raise ValueError(
-            f"{what} was trained on base {saved['name']!r} with sha256 {saved['sha256']}, but "
-            f"{weights.name!r} ({weights.folder}) has sha256 {weights.sha256}. Give the base it "
-            "was trained on as [components.padellm_ner.model] name."
+            f"{adapter_name} was trained on base {saved['name']!r} with sha256 {saved['sha256']}, "
+            f"but {weights.name!r} ({weights.folder}) has sha256 {weights.sha256}. Give the base "
+            "it was trained on as `name` in the component's [model] block."
         )
 
 
@@ -136,12 +136,11 @@ def new_adapter(network: Any, parameters: dict[str, Any]) -> Any:
         raise _rejected(parameters, error) from error
 
 
-def load_adapter(network: Any, folder: Path, *, trainable: bool = True) -> Any:
-    """Put a saved adapter on a network.
+def load_adapter(network: Any, folder: Path) -> Any:
+    """Put a saved adapter on a network, with weights that take gradients.
 
     network (transformers.PreTrainedModel): The base.
     folder (Path): The folder that peft's `save_pretrained` wrote.
-    trainable (bool): Whether its weights take gradients.
     RETURNS (peft.PeftModel): The network with the adapter.
     RAISES (FileNotFoundError): A folder without an adapter.
     RAISES (ValueError): An adapter that is damaged, or whose shapes don't fit the base.
@@ -155,9 +154,14 @@ def load_adapter(network: Any, folder: Path, *, trainable: bool = True) -> Any:
             warnings.filterwarnings("error", message="Found missing adapter keys")
             # Without the device peft would load onto a GPU wherever there is one.
             return PeftModel.from_pretrained(
-                network, folder, is_trainable=trainable, torch_device=str(network.device)
+                network, folder, is_trainable=True, torch_device=str(network.device)
             )
-    except (RuntimeError, ValueError, KeyError, UserWarning, SafetensorError) as error:
+    except SafetensorError as error:
+        raise ValueError(
+            f"The adapter at {folder} is damaged: {WEIGHTS_FILE} can't be read ({error}). Copy it "
+            "again."
+        ) from error
+    except (RuntimeError, ValueError, KeyError, UserWarning) as error:
         raise ValueError(
             f"The adapter at {folder} does not fit the base {network.config.model_type!r}: {error}"
         ) from error

@@ -104,7 +104,7 @@ def test_shipped_adapter_on_another_base(tiny_base):
     with pytest.raises(ValueError, match="was trained on base 'smollm2-135m'") as error:
         nlp("Bo")
     assert str(tiny_base) in str(error.value)
-    assert "[components.padellm_ner.model] name" in str(error.value)
+    assert "`name` in the component's [model] block" in str(error.value)
 
 
 def test_adapter_whose_shapes_do_not_fit(taught_folder, toy_tokenizer, tmp_path):
