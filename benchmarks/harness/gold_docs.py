@@ -12,7 +12,7 @@ from spacy.util import filter_spans
 
 from spacy_padellm.corpus.gold_doc import make_gold_doc
 from spacy_padellm.corpus.record import make_record
-from spacy_padellm.training.annotated_labels import ANNOTATED_LABELS, answers_for
+from spacy_padellm.training.annotated_labels import ANNOTATED_LABELS, is_annotated_for
 
 from .datasets import Record
 
@@ -113,7 +113,7 @@ def without_annotation(doc: Doc, vocab: Any = None) -> Doc:
 def drop_unannotated(doc: Doc, gold: Doc) -> Doc:
     """RETURNS (Doc): The document without entities of labels that the gold one is not annotated
     for."""
-    doc.set_ents([ent for ent in doc.ents if answers_for(gold, ent.label_)])
+    doc.set_ents([ent for ent in doc.ents if is_annotated_for(gold, ent.label_)])
     return doc
 
 

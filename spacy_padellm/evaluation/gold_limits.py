@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from spacy.tokens import Doc
 
-from ..training.annotated_labels import answers_for
+from ..training.annotated_labels import is_annotated_for
 from .outcome import span_key
 
 LIMITS = {
@@ -36,7 +36,7 @@ def gold_limits(docs: Iterable[Doc], labels: Sequence[str]) -> dict[str, int]:
         complete = doc.has_annotation("ENT_IOB", require_complete=True)
         limits["not_annotated"] += not annotated
         limits["incomplete"] += annotated and not complete
-        limits["some_labels"] += not all(answers_for(doc, label) for label in labels)
+        limits["some_labels"] += not all(is_annotated_for(doc, label) for label in labels)
         limits["blank"] += not doc.text.strip()
         spans = {span_key(span) for group in doc.spans.values() for span in group}
         overlapping = spans - {span_key(ent) for ent in doc.ents}

@@ -14,7 +14,7 @@ from ..documents.gold import Gold
 from ..documents.prediction import Prediction
 from ..documents.windows import window_golds
 from ..pipeline.scorer import in_reference
-from ..training.annotated_labels import answers_for
+from ..training.annotated_labels import is_annotated_for
 from ..training.gold_of import gold_of, is_usable
 from .counts import CountAnswer
 
@@ -36,7 +36,7 @@ class Outcome:
     def gold(self) -> list[Span]:
         """RETURNS (list[Span]): Gold entities of the labels that the document is annotated for."""
         reference = self.example.reference
-        return [ent for ent in reference.ents if answers_for(reference, ent.label_)]
+        return [ent for ent in reference.ents if is_annotated_for(reference, ent.label_)]
 
     @cached_property
     def missed(self) -> list[Span]:

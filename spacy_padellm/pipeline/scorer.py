@@ -8,7 +8,7 @@ from spacy.scorer import PRFScore, get_ner_prf
 from spacy.tokens import Span
 from spacy.training import Example
 
-from ..training.annotated_labels import answers_for
+from ..training.annotated_labels import is_annotated_for
 
 Scorer = Callable[..., dict[str, Any]]
 
@@ -29,7 +29,7 @@ def ner_score(examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
 
     Both leave out documents whose entities are not annotated, and predictions that touch a token
     whose annotation is missing; the paper's also leaves out labels that a document was not
-    annotated for (`annotated_labels.answers_for`).
+    annotated for (`annotated_labels.is_annotated_for`).
 
     examples (Iterable[Example]): Predicted and reference documents.
     kwargs (Any): The component's settings, which spaCy passes to every scorer; unused here.
@@ -73,10 +73,10 @@ def in_reference(example: Example, span: Span) -> Span | None:
     example (Example): Predicted and reference document.
     span (Span): A span of the predicted document.
     RETURNS (Span | None): The same tokens of the reference, with the span's label. None where
-        annotation is missing: of the label (`annotated_labels.answers_for`), or of a token.
+        annotation is missing: of the label (`annotated_labels.is_annotated_for`), or of a token.
     """
     reference = example.reference
-    if not answers_for(reference, span.label_):
+    if not is_annotated_for(reference, span.label_):
         return None
     tokens = example.alignment.x2y[span.start : span.end]
     if not len(tokens):

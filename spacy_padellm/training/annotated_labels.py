@@ -9,7 +9,7 @@ from spacy.tokens import Doc
 ANNOTATED_LABELS = "padellm_annotated_labels"
 
 
-def answers_for(doc: Doc, label: str) -> bool:
+def is_annotated_for(doc: Doc, label: str) -> bool:
     """Whether a gold document was annotated for a label.
 
     In a corpus put together from several sets, documents may lack the annotation of some labels.
@@ -18,7 +18,7 @@ def answers_for(doc: Doc, label: str) -> bool:
 
     doc (Doc): A document with gold entities.
     label (str): A label.
-    RETURNS (bool): True if a document without such entities has no mention of the label.
+    RETURNS (bool): True if the absence of this label in the document is a gold fact.
     """
     annotated = doc.user_data.get(ANNOTATED_LABELS)
     return annotated is None or label in annotated

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from spacy.tokens import Doc
 
 from ..documents.gold import Gold
-from .annotated_labels import answers_for
+from .annotated_labels import is_annotated_for
 
 
 def gold_of(doc: Doc, labels: Sequence[str]) -> Gold:
-    """The gold answers of a document, for the labels that it was annotated for (`answers_for`).
+    """The gold answers of a document, for the labels that it was annotated for.
 
     doc (Doc): A document with gold entities.
     labels (Sequence[str]): The component's labels.
     RETURNS (Gold): Its answers.
     """
-    annotated = tuple(label for label in labels if answers_for(doc, label))
+    annotated = tuple(label for label in labels if is_annotated_for(doc, label))
     ents = sorted((ent.start_char, ent.end_char, ent.label_) for ent in doc.ents)
     spans = tuple(span for span in ents if span[2] in annotated)
     return Gold(doc.text, annotated, spans, len(annotated) == len(labels))
@@ -35,5 +35,5 @@ def is_usable(doc: Doc, labels: Sequence[str]) -> bool:
     return (
         doc.has_annotation("ENT_IOB", require_complete=True)
         and bool(doc.text.strip())
-        and any(answers_for(doc, label) for label in labels)
+        and any(is_annotated_for(doc, label) for label in labels)
     )

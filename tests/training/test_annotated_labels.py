@@ -3,7 +3,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from support.pipelines import blank_pipeline, ner_of
 
-from spacy_padellm.training.annotated_labels import ANNOTATED_LABELS, answers_for, labels_of
+from spacy_padellm.training.annotated_labels import ANNOTATED_LABELS, is_annotated_for, labels_of
 
 pytest_plugins = ["support.pipeline_fixtures"]
 
@@ -21,10 +21,10 @@ def test_labels_of_documents():
     assert labels_of(docs) == ["a", "b", "z"]
 
 
-def test_a_document_answers_for_the_labels_it_was_annotated_with():
-    assert answers_for(annotated("a"), "b")
-    assert answers_for(annotated("a", answers=["a", "b"]), "b")
-    assert not answers_for(annotated("a", answers=["a"]), "b")
+def test_labels_that_a_document_is_annotated_for():
+    assert is_annotated_for(annotated("a"), "b")
+    assert is_annotated_for(annotated("a", answers=["a", "b"]), "b")
+    assert not is_annotated_for(annotated("a", answers=["a"]), "b")
 
 
 def test_annotated_labels_travel_with_examples(tiny_base):
