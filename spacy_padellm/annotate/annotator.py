@@ -10,7 +10,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from ..corpus.record import BadRecord
-from ..pipeline.component import PadellmNER
+from ..pipeline.loading import padellm_components
 from .document import Document, check_key_unused, read_document, source_of
 from .items import JSONL, SPACY, Item
 from .job import Job
@@ -70,8 +70,7 @@ class Annotator:
         """
         keys = job.spans_keys
         if keys is None:
-            components = [pipe for _, pipe in nlp.pipeline if isinstance(pipe, PadellmNER)]
-            keys = tuple(component.cfg["spans_key"] for component in components)
+            keys = tuple(ner.cfg["spans_key"] for ner in padellm_components(nlp).values())
         self._nlp = nlp
         self._job = job
         self._records = DocRecords(job) if job.format == SPACY else JsonRecords(job, keys)

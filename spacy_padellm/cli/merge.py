@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import typer
 from wasabi import msg
 
 if TYPE_CHECKING:
     from spacy.language import Language
-
-    from ..pipeline.component import PadellmNER
-
-FACTORY = "padellm_ner"
 
 
 def merge_cli(
@@ -64,7 +60,7 @@ def merge(pipeline: str | Path, output: Path, dtype: str | None = None) -> list[
     if not names:
         raise ValueError(
             f"There is no adapter to merge: none of its components {nlp.component_names} is a "
-            f"{FACTORY} with an adapter. A pipeline of which all weights were trained is whole."
+            "padellm_ner with an adapter. A pipeline of which all weights were trained is whole."
         )
     overrides: dict[str, Any] = {}
     for name in names:
@@ -81,9 +77,7 @@ def components_with_adapter(nlp: Language) -> list[str]:
     """RETURNS (list[str]): Names of the padellm_ner components that have an adapter, including
     disabled components.
     """
-    return [
-        name
-        for name, component in nlp.components
-        if nlp.get_pipe_meta(name).factory == FACTORY
-        and cast("PadellmNER", component).shim.saved().files
-    ]
+    from ..pipeline.loading import padellm_components
+
+    components = padellm_components(nlp, disabled=True)
+    return [name for name, ner in components.items() if ner.shim.saved().files]

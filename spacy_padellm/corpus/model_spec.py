@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,10 +56,9 @@ def read_model_spec(ner: PadellmNER) -> ModelSpec:
     saved = ner.shim.saved()
     weights = saved.whole_weights() if saved.folder is not None else resolve_weights(settings.name)
     config = text_config(AutoConfig.from_pretrained(weights.folder, trust_remote_code=False))
-    prompt = replace(ner.prompt, label_definitions=ner.cfg["label_definitions"])
     codec, context_length = load_codec(weights.folder), max_positions(config)
     # Trees above the context length are counted, too.
-    builder = TreeBuilder(codec, prompt, context_length, check_length=False)
+    builder = TreeBuilder(codec, ner.prompt_with_definitions, context_length, check_length=False)
 
     shapes = _tensor_shapes(weights.folder)
     parameters = sum(map(prod, shapes.values()))

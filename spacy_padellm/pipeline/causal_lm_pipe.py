@@ -43,10 +43,14 @@ class CausalLMPipe(TrainablePipe):
         """RETURNS (CausalLMShim): Holds network, tokenizer and adapter."""
         return cast(CausalLMShim, self.model.shims[0])
 
+    @property
+    def prompt_with_definitions(self) -> Prompt:
+        """RETURNS (Prompt): The prompt with the component's own label definitions."""
+        return replace(self.prompt, label_definitions=self.cfg["label_definitions"])
+
     def tree_builder(self) -> TreeBuilder:
         """RETURNS (TreeBuilder): Builds the component's prompt trees. Loads the weights."""
-        prompt = replace(self.prompt, label_definitions=self.cfg["label_definitions"])
-        return self.shim.builder(prompt)
+        return self.shim.builder(self.prompt_with_definitions)
 
     def add_label(self, label: str) -> int:
         """Add a label to the prompts; the model finds only mentions of labels it was trained on.

@@ -33,9 +33,15 @@ def load_pipeline(path: str | Path, gpu_id: int = -1) -> Language:
     return nlp
 
 
-def padellm_components(nlp: Language) -> dict[str, PadellmNER]:
-    """RETURNS (dict[str, PadellmNER]): The enabled padellm_ner components, by name."""
-    return {name: pipe for name, pipe in nlp.pipeline if isinstance(pipe, PadellmNER)}
+def padellm_components(nlp: Language, *, disabled: bool = False) -> dict[str, PadellmNER]:
+    """Find the padellm_ner components of a pipeline.
+
+    nlp (Language): The pipeline.
+    disabled (bool): Whether to include disabled components.
+    RETURNS (dict[str, PadellmNER]): The components by name.
+    """
+    pipes = nlp.components if disabled else nlp.pipeline
+    return {name: pipe for name, pipe in pipes if isinstance(pipe, PadellmNER)}
 
 
 def find_component(nlp: Language, name: str | None = None) -> PadellmNER:
