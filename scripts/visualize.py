@@ -4,11 +4,12 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
-import spacy
 import typer
 from spacy import displacy
 from spacy.tokens import Doc, DocBin
 from wasabi import msg
+
+from spacy_padellm.pipeline.loading import load_pipeline
 
 
 def main(
@@ -17,11 +18,9 @@ def main(
     html_path: Path = typer.Argument(..., help="Page to write"),
     limit: int = typer.Option(100, min=1, help="Maximum number of documents shown"),
     batch_size: int = typer.Option(16, min=1, help="Documents decoded together"),
-    gpu_id: int = typer.Option(-1, "--gpu-id", help="GPU to use, -1 for the CPU"),
+    gpu_id: int = typer.Option(-1, "--gpu-id", help="GPU to use, -1 for the device of the config"),
 ) -> None:
-    if gpu_id >= 0:
-        spacy.require_gpu(gpu_id)
-    nlp = spacy.load(pipeline)
+    nlp = load_pipeline(pipeline, gpu_id)
     gold = list(DocBin().from_disk(corpus).get_docs(nlp.vocab))
     if not gold:
         msg.fail(f"{corpus} holds no documents", exits=1)
