@@ -163,8 +163,7 @@ class Stages:
     def paths(self) -> None:
         """Compute what the first pass needs of each tree."""
         for i, tree in enumerate(self.trees):
-            for branch in tree.branches():
-                tree.branch_end(*branch)
+            tree.branches()
             self.builder.text_indices(tree)
             tree.paths(i)
 

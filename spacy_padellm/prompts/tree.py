@@ -83,11 +83,10 @@ class TreeShape:
         return int((self.label == TRUNK).sum())
 
     @cached_property
-    def last_index(self) -> dict[tuple[int, int], int]:
-        """RETURNS (dict[tuple[int, int], int]): Index of the last token by label path and mention
-        path, in the order of the first tokens."""
-        pairs = zip(self.label.tolist(), self.mention.tolist(), strict=True)
-        return {pair: i for i, pair in enumerate(pairs)}
+    def branches(self) -> list[tuple[int, int]]:
+        """RETURNS (list[tuple[int, int]]): (label path, mention path) of each branch, in order."""
+        paths = zip(self.label.tolist(), self.mention.tolist(), strict=True)
+        return [path for path in dict.fromkeys(paths) if path[0] != TRUNK]
 
     def select(self, indices: Ints) -> TreeShape:
         """RETURNS (TreeShape): The shape of these tokens alone, with the same labels."""
@@ -154,11 +153,7 @@ class PromptTree:
 
     def branches(self) -> list[tuple[int, int]]:
         """RETURNS (list[tuple[int, int]]): (label path, mention path) of each branch, in order."""
-        return [pair for pair in self.shape.last_index if pair[0] != TRUNK]
-
-    def branch_end(self, label: int, mention: int = COUNT) -> int:
-        """RETURNS (int): Index of a branch's last token."""
-        return self.shape.last_index[label, mention]
+        return self.shape.branches
 
     def path(self, label: int, mention: int = COUNT) -> Ints:
         """Indices of the tokens of one prompt, from the trunk's first token to the branch's last.

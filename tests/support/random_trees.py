@@ -8,6 +8,11 @@ from hypothesis import strategies as st
 from spacy_padellm.prompts.tree import COUNT, NO_TARGET, TRUNK, PromptTree, TreeShape
 
 
+def branch_end(tree: PromptTree, label: int, mention: int = COUNT) -> int:
+    """RETURNS (int): Index of a branch's last token."""
+    return int(np.flatnonzero((tree.label == label) & (tree.mention == mention))[-1])
+
+
 class GrownTree(NamedTuple):
     """A tree and what it was grown from.
 
