@@ -13,7 +13,7 @@ from ..tokenization.arrays import Ints
 from ..tokenization.codec import Codec
 from ..tokenization.token_bytes import TokenBytes
 from .prompt import NUMBER, Prompt
-from .tags import Tags
+from .tags import tag_token_ids, tags_of_text
 from .tree import ABSENT, COUNT, PromptTree
 from .tree_writer import TreeWriter
 from .trunk import Trunk
@@ -50,7 +50,7 @@ class TreeBuilder:
         self._number = codec.encode(NUMBER)
         self._count_heads: dict[str, list[int]] = {}
         self._mention_heads: dict[int, list[int]] = {}
-        self._tags = Tags(codec, self.count_head)
+        self._tag_token_ids: dict[tuple[str, ...], list[int]] = {}
         self._templates: dict[tuple[int, tuple[str, ...]], PromptTree] = {}
 
     def describe(self, label: str) -> str:
@@ -93,9 +93,12 @@ class TreeBuilder:
             return None
 
     def tag_token_ids(self, labels: Sequence[str]) -> list[int] | None:
-        """RETURNS (list[int] | None): Token ids of the tags (`Tags.token_ids`); None if the prompt
-        has no tags."""
-        return self._tags.token_ids(labels) if self._prompt.tag_text else None
+        """RETURNS (list[int] | None): Token ids of the tags (`tags.tag_token_ids`); None if the
+        prompt has no tags."""
+        key = tuple(labels)
+        if self._prompt.tag_text and key not in self._tag_token_ids:
+            self._tag_token_ids[key] = tag_token_ids(self.codec, map(self.count_head, key))
+        return self._tag_token_ids.get(key)
 
     def text_indices(self, tree: PromptTree) -> Ints:
         """RETURNS (Ints): Indices of the text's tokens in a tree; of an echoed text, those of its
@@ -236,8 +239,10 @@ class TreeBuilder:
         for i, (text, text_ids) in enumerate(zip(texts, self._encode(texts, ids), strict=True)):
             tags = None
             text_spans = spans[i] if spans else None
-            if self._prompt.tag_text and labels and text_spans is not None:
-                tags = self._tags.of_text(text, text_spans, labels[i])
+            if labels and text_spans is not None:
+                token_ids = self.tag_token_ids(labels[i])
+                if token_ids is not None:
+                    tags = tags_of_text(self.codec, text, text_spans, labels[i], token_ids)
             yield text, self._trunk.writer(text_ids, tags)
 
     def _encode(self, texts: Sequence[str], known: KnownIds) -> list[list[int]]:

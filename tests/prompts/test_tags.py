@@ -3,16 +3,15 @@
 import pytest
 
 from spacy_padellm.prompts.prompt import make_prompt
-from spacy_padellm.prompts.tags import Tags
+from spacy_padellm.prompts.tags import tag_token_ids, tags_of_text
 from spacy_padellm.prompts.tree_builder import TreeBuilder
 
 TEXT = "the new man in a hat"
 
 
 def test_each_label_has_a_token_of_its_own(toy_codec):
-    tags = Tags(toy_codec, lambda label: toy_codec.encode(label))
     labels = ("man", "man, new", "hat")
-    token_ids = tags.token_ids(labels)
+    token_ids = tag_token_ids(toy_codec, toy_codec.encode_texts(labels))
     assert len(token_ids) == len(set(token_ids)) == 2 + len(labels)
     assert token_ids[:2] == [toy_codec.end_id, toy_codec.encode("-")[-1]]
     assert all(
@@ -22,18 +21,17 @@ def test_each_label_has_a_token_of_its_own(toy_codec):
 
 
 def test_labels_of_equal_words(toy_codec):
-    tags = Tags(toy_codec, lambda label: toy_codec.encode("a"))
-    labels = [str(i) for i in range(20)]
-    token_ids = tags.token_ids(labels)
+    token_ids = tag_token_ids(toy_codec, [toy_codec.encode("a")] * 20)
     assert len(set(token_ids)) == 22
     assert token_ids[2] == toy_codec.encode("a")[0]
     assert set(token_ids[3:13]) == set(toy_codec.digit_ids)
 
 
 def test_neighbouring_mentions_begin_apart(toy_codec):
-    tags = Tags(toy_codec, lambda label: toy_codec.encode(label))
-    outside, inside, a, b = tags.token_ids(("a", "b"))
-    text_tags = tags.of_text("manhat a", [(0, 3, "a"), (3, 6, "b")], ("a", "b"))
+    token_ids = tag_token_ids(toy_codec, toy_codec.encode_texts(["a", "b"]))
+    outside, inside, a, b = token_ids
+    spans = [(0, 3, "a"), (3, 6, "b")]
+    text_tags = tags_of_text(toy_codec, "manhat a", spans, ("a", "b"), token_ids)
     assert [tag for tag in text_tags if tag in (a, b)] == [a, b]
     assert text_tags[0] == a
     assert text_tags[-1] == outside
