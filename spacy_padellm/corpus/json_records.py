@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from ..documents.spans import CharSpan
 from .record import BadRecord, Record, make_record, short_repr
 
 OFFSETS = ("token", "char")
@@ -66,8 +67,8 @@ def list_record(value: Any, offsets: str = "token", exclusive_end: bool = False)
         raise BadRecord(f"the text must be a string, not {short_repr(text)}")
     words = [match.span() for match in WORD.finditer(text)] if offsets == "token" else None
 
-    def char_span(start: int, end: int) -> tuple[int, int] | None:
-        """RETURNS (tuple[int, int] | None): Character offsets of a span, end exclusive; None where
+    def char_span(start: int, end: int) -> CharSpan | None:
+        """RETURNS (CharSpan | None): Character offsets of a span, end exclusive; None where
         the span is not within the text."""
         length = len(text) if words is None else len(words)
         if not 0 <= start < end <= length:
@@ -82,7 +83,7 @@ def list_record(value: Any, offsets: str = "token", exclusive_end: bool = False)
 def _list_span(
     mention: Any,
     text: str,
-    char_span: Callable[[int, int], tuple[int, int] | None],
+    char_span: Callable[[int, int], CharSpan | None],
     offsets: str,
     exclusive_end: bool,
 ) -> tuple[int, int, Any]:

@@ -13,8 +13,8 @@ from operator import attrgetter
 from spacy.tokens import Doc
 
 from ..tokenization.codec import one_line
-from .occurrences import CharSpan, DocText, WindowText
-from .spans import Mention, ScoredSpan
+from .occurrences import DocText, WindowText
+from .spans import CharSpan, Mention, ScoredSpan
 
 MODES = ("expand", "drop")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..tokenization.arrays import Ints
+from .spans import CharSpan
 
 if TYPE_CHECKING:
     from ..tokenization.codec import Codec
@@ -20,8 +21,6 @@ IN_TOKEN, AT_TOKEN, AT_SENTENCE = range(3)  # kinds of boundaries, the best to c
 FINAL = frozenset(".!?。！？…")
 JOINERS = "\u200c\u200d"
 ENCODE_BATCH = 256  # windows that are tokenised at once
-
-Range = tuple[int, int]
 
 
 @dataclass
@@ -43,12 +42,12 @@ class _Units:
 def cut(
     text: str,
     bounds: Ints,
-    part: Range,
+    part: CharSpan,
     codec: Codec,
     limit: int,
     overlap: int,
     max_tokens: int | None,
-) -> list[Range]:
+) -> list[CharSpan]:
     """Cut a part of a document into windows of at most `limit` tokens.
 
     Each character that is not white space is in a window. A window preferably ends with the last
@@ -59,15 +58,15 @@ def cut(
 
     text (str): The document's text.
     bounds (Ints): Start and end character of each of its tokens that is not whitespace [tokens, 2].
-    part (Range): Characters of the part.
+    part (CharSpan): Characters of the part.
     codec (Codec): The model's tokenizer.
     limit (int): Maximum number of model tokens of a window.
     overlap (int): Model tokens that two windows share where a sentence is cut, at most half of
         `limit`; fewer, down to half of it, where the units are longer.
     max_tokens (int | None): Maximum number of tokens of a text that the model has positions for.
-    RETURNS (list[Range]): Start and end characters of the windows, both in ascending order.
+    RETURNS (list[CharSpan]): Start and end characters of the windows, both in ascending order.
     """
-    windows: list[Range] = []
+    windows: list[CharSpan] = []
     for units in _units(text, bounds, part, codec, limit):
         size = limit
         candidates = list(_windows(units, size, overlap))
@@ -79,7 +78,7 @@ def cut(
     return windows
 
 
-def _fit(text: str, windows: Sequence[Range], codec: Codec, max_tokens: int | None) -> bool:
+def _fit(text: str, windows: Sequence[CharSpan], codec: Codec, max_tokens: int | None) -> bool:
     """RETURNS (bool): Whether no window has more than `max_tokens` tokens."""
     for i in range(0, len(windows), ENCODE_BATCH):
         texts = [text[start:end] for start, end in windows[i : i + ENCODE_BATCH]]
@@ -89,8 +88,8 @@ def _fit(text: str, windows: Sequence[Range], codec: Codec, max_tokens: int | No
     return True
 
 
-def _windows(units: _Units, limit: int, overlap: int) -> Iterator[Range]:
-    """YIELDS (Range): Start and end character of each window."""
+def _windows(units: _Units, limit: int, overlap: int) -> Iterator[CharSpan]:
+    """YIELDS (CharSpan): Start and end character of each window."""
     first, tokens, n = 0, units.tokens, len(units.start)
     end = 0
     while True:
@@ -119,7 +118,7 @@ def _best(boundary: Sequence[int], first: int, last: int, *, latest: bool) -> in
     return max(order, key=boundary.__getitem__)
 
 
-def _units(text: str, bounds: Ints, part: Range, codec: Codec, limit: int) -> Iterator[_Units]:
+def _units(text: str, bounds: Ints, part: CharSpan, codec: Codec, limit: int) -> Iterator[_Units]:
     """YIELDS (_Units): The units of a part; separate ones after a long run of white space, which is
     left out of the windows."""
     size = limit // 8

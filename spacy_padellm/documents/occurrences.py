@@ -7,18 +7,16 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from spacy.attrs import IDX, IS_SPACE, LENGTH
 from spacy.tokens import Doc
 
+from ..tokenization.arrays import Ints
 from ..tokenization.codec import one_line
-
-# Start and end character in the text.
-CharSpan = tuple[int, int]
+from .spans import CharSpan
 
 
-def token_bounds(doc: Doc) -> NDArray[np.int64]:
-    """RETURNS (NDArray[np.int64]): Start and end character of each token that is not whitespace
+def token_bounds(doc: Doc) -> Ints:
+    """RETURNS (Ints): Start and end character of each token that is not whitespace
     [tokens, 2]."""
     columns = doc.to_array([IDX, LENGTH, IS_SPACE]).view(np.int64)
     bounds, is_space = columns[:, :2], columns[:, 2]

@@ -3,6 +3,9 @@
 import math
 from dataclasses import dataclass
 
+# Start and end character in a text, end exclusive.
+CharSpan = tuple[int, int]
+
 
 @dataclass(frozen=True, slots=True)
 class Mention:
@@ -16,7 +19,7 @@ class Mention:
     ended (bool): False if the length bound cut it off before its end token.
     text_logprobs (tuple[float, ...] | None): The same log-probabilities, normalised over the tokens
         that the constraint allows; None without a constraint.
-    char_spans (tuple[tuple[int, int], ...] | None): Start and end characters of its occurrences in
+    char_spans (tuple[CharSpan, ...] | None): Start and end characters of its occurrences in
         the text, in ascending order; None where only its string is known.
     count_logprob (float): Natural-log probability that its label has at least `index` mentions:
         P(count >= index). 0 for decoders without counts.
@@ -28,7 +31,7 @@ class Mention:
     logprobs: tuple[float, ...]
     ended: bool
     text_logprobs: tuple[float, ...] | None = None
-    char_spans: tuple[tuple[int, int], ...] | None = None
+    char_spans: tuple[CharSpan, ...] | None = None
     count_logprob: float = 0.0
 
     @property

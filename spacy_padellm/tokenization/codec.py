@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-PROBES = ("", "a", " A  b\tc\n", "naïve e\u0301 — 北京 😀", "<s> 1998")
+BACKEND_PROBES = ("", "a", " A  b\tc\n", "naïve e\u0301 — 北京 😀", "<s> 1998")
 
 
 class Codec:
@@ -59,7 +59,10 @@ class Codec:
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         if not hasattr(backend, "encode_batch_fast"):
             return None
-        texts = [*PROBES, *(f"a{token} {token}b" for token in self.tokenizer.all_special_tokens)]
+        texts = [
+            *BACKEND_PROBES,
+            *(f"a{token} {token}b" for token in self.tokenizer.all_special_tokens),
+        ]
         expected = self._encode_by_tokenizer(texts)
         return backend if self._encode_by_backend(backend, texts) == expected else None
 

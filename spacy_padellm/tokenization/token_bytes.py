@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .arrays import Ints
 from .codec import Codec
 
-PROBES = ("a", "Paris 1998", "naïve — 北京 😀", "  two\tspaces,\nline")
+BYTE_PROBES = ("a", "Paris 1998", "naïve — 北京 😀", "  two\tspaces,\nline")
 BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
 BREAK = 256  # separates texts; no token has this byte
 
@@ -73,8 +73,8 @@ class TokenBytes:
     def _prefix(self, codec: Codec) -> bytes | None:
         """RETURNS (bytes | None): Bytes that the tokenizer adds before each text; None if the bytes
         of the encoded probes differ from the probes."""
-        encoded = [self.text(codec.encode(probe)) for probe in PROBES]
-        probes = [probe.lower() if codec.ignores_case else probe for probe in PROBES]
+        encoded = [self.text(codec.encode(probe)) for probe in BYTE_PROBES]
+        probes = [probe.lower() if codec.ignores_case else probe for probe in BYTE_PROBES]
         for prefix in (b"", b" "):
             if encoded == [prefix + probe.encode() for probe in probes]:
                 return prefix
