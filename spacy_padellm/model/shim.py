@@ -122,6 +122,8 @@ class CausalLMShim(Shim):
 
                 check_device(device)
             self._model.network.to(device)
+            # Its optimized layers and its KV cache are on the previous device.
+            self._runner = None
             self._loss = None
 
     # --- training ---
@@ -141,7 +143,7 @@ class CausalLMShim(Shim):
         if is_train and self.settings.quantize is not None:
             raise ValueError(
                 f'A model with quantize = "{self.settings.quantize}" can\'t be trained: its '
-                "weights are rounded. Set quantize = null in [components.padellm_ner.model]."
+                "weights are rounded. Set quantize = null in the component's [model] block."
             )
         self._restore_merged()
         model = self.load()
