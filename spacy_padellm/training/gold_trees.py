@@ -17,15 +17,14 @@ MAX_CACHED_TOKENS = 4_000_000  # about 50 bytes each
 
 
 class GoldTreeCache:
-    """Builds the trees of gold documents and keeps them, up to a number of tokens.
+    """Builds the trees of gold documents and keeps them, up to MAX_CACHED_TOKENS.
 
     builder (TreeBuilder): Builds the trees.
-    max_tokens (int): Most tokens of the trees that are kept.
     """
 
-    def __init__(self, builder: TreeBuilder, max_tokens: int = MAX_CACHED_TOKENS) -> None:
+    def __init__(self, builder: TreeBuilder) -> None:
         self.builder = builder
-        self._free_tokens = max_tokens
+        self._free_tokens = MAX_CACHED_TOKENS
         self._trees: dict[Gold, list[PromptTree]] = {}
 
     def missing(self, golds: Sequence[Gold]) -> dict[Gold, int]:

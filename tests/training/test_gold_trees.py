@@ -2,6 +2,7 @@ from support.pipelines import GOLD, LABELS
 
 from spacy_padellm.decoding.tree_decoder import TreeDecoder
 from spacy_padellm.documents.gold import Gold
+from spacy_padellm.training import gold_trees
 from spacy_padellm.training.gold_trees import GoldTreeCache
 
 GOLDS = [Gold(text, tuple(LABELS), tuple(entities)) for text, entities in GOLD]
@@ -38,9 +39,10 @@ def test_one_tree_per_window(toy_builder):
     assert first is not second
 
 
-def test_trees_beyond_the_bound_are_built_again(toy_builder):
+def test_trees_beyond_the_bound_are_built_again(toy_builder, monkeypatch):
     (tree,) = TreeDecoder().gold_trees(toy_builder, [GOLDS[0]])
-    cache = GoldTreeCache(toy_builder, max_tokens=len(tree))
+    monkeypatch.setattr(gold_trees, "MAX_CACHED_TOKENS", len(tree))
+    cache = GoldTreeCache(toy_builder)
     cache.trees(TreeDecoder(), GOLDS, whole(GOLDS))
     assert list(cache.missing(GOLDS)) == GOLDS[1:]
     ((built,), (kept,)) = cache.trees(TreeDecoder(), GOLDS[1::-1], whole(GOLDS[1:2]))
