@@ -59,7 +59,7 @@ class JsonArray:
             self._skip(",")
         self._skip("]")
         if self._peek():
-            raise self._error("something stands behind the array")
+            raise self._error("there is content after the array")
 
     def _read_chunks(self, on_progress: Callable[[int], object]) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder("utf-8-sig")()

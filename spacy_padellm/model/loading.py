@@ -44,8 +44,8 @@ def load_model(settings: ModelSettings, saved: SavedModel | None) -> LoadedModel
     saved (SavedModel | None): A saved state. Its adapter or its weights take precedence over the
         adapter of the settings.
     RETURNS (LoadedModel): The model, in evaluation mode.
-    RAISES (ValueError, OSError): A base or an adapter that can't be had; see `resolve_weights`
-        and `load_adapter`. A device that can't run the quantization.
+    RAISES (ValueError, OSError): A base or an adapter that is missing or invalid; see
+        `resolve_weights` and `load_adapter`. A device that can't run the quantization.
     RAISES (RuntimeError): A GPU in a process that was forked after CUDA had started.
     """
     device = _prepared_device(settings)

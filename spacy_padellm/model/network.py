@@ -83,8 +83,8 @@ def probed_model(network: Any, codec: Codec) -> LanguageModel:
     if reason is not None:
         model.supports_tree_mask = False
         warnings.warn(
-            f"Base model {model.config.model_type!r} can't read prompt trees: {reason}. Each "
-            "prompt gets a row of its own instead: the same answers, slower.",
+            f"Base model {model.config.model_type!r} does not support the tree mask: {reason}. "
+            "Each prompt gets a row of its own instead: the same answers, slower.",
             UserWarning,
             stacklevel=2,
         )

@@ -27,12 +27,12 @@ def check_device(device: str) -> None:
     if device != "cpu":
         raise ValueError(
             f'quantize = "int8" is for a CPU, and the device is "{device}". Set device = "cpu" or '
-            "quantize = null in [components.padellm_ner.model]."
+            "quantize = null in the component's [model] block."
         )
     if not torch.backends.mkldnn.is_available():
         raise ValueError(
             'quantize = "int8" needs a torch build with oneDNN, and this one has none. Set '
-            "quantize = null in [components.padellm_ner.model]."
+            "quantize = null in the component's [model] block."
         )
 
 
@@ -53,7 +53,7 @@ def quantize_model(model: LanguageModel) -> None:
     if not _replace_linears(network):
         raise ValueError(
             f'Base model {model.config.model_type!r} has no linear layers that quantize = "int8" '
-            "knows. Set quantize = null in [components.padellm_ner.model]."
+            "knows. Set quantize = null in the component's [model] block."
         )
     model.network = network.float().eval()
     _release_memory()

@@ -27,7 +27,7 @@ def make_keep_all() -> Deduplicate:
 
 def deduplicate_by_span(spans: Sequence[ScoredSpan]) -> list[ScoredSpan]:
     """Keep one label for each token span: the label with the highest score. Entities of the same
-    spelling at different positions may so differ in label.
+    spelling at different positions can therefore have different labels.
 
     spans (Sequence[ScoredSpan]): The spans of one Doc. Of equal scores the first is kept.
     RETURNS (list[ScoredSpan]): The kept spans in reading order.

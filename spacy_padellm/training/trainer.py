@@ -1,4 +1,4 @@
-"""What a component keeps between updates: gold trees, the size of a pass, the texts of a step."""
+"""State that updates share: the cache of gold trees, the budget of a pass, the texts of a step."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from spacy_padellm.prompts.tree_builder import TreeBuilder
 from spacy_padellm.tokenization.codec import Codec, one_line
 
 
-@pytest.mark.filterwarnings("ignore:Base model 'mpt' can't read prompt trees")
+@pytest.mark.filterwarnings("ignore:Base model 'mpt' does not support the tree mask")
 @pytest.mark.parametrize("joint_starts", [True, False])
 @pytest.mark.parametrize("name", ["llama", "mpt"])
 def test_only_strings_of_the_text_whatever_the_batch(tiny_model, toy_builder, name, joint_starts):

@@ -123,7 +123,7 @@ def test_more_mentions_than_starts(toy_builder):
     assert first_tokens(toy_builder, "x", 2, [{"h": 9.0}, {"m": 9.0}])[0] == ["h", "m"]
 
 
-@pytest.mark.filterwarnings("ignore:Base model 'mpt' can't read prompt trees")
+@pytest.mark.filterwarnings("ignore:Base model 'mpt' does not support the tree mask")
 @pytest.mark.parametrize("name", ["llama", "mpt"])
 def test_both_decoders_and_all_batches_agree(tiny_model, toy_builder, name):
     model = tiny_model(name)

@@ -69,7 +69,7 @@ def test_the_logprob_stays_the_models(toy_builder):
 
 @pytest.mark.parametrize("weight", [0.5, 1.0])
 @pytest.mark.parametrize("name", ["llama", "mpt"])
-@pytest.mark.filterwarnings("ignore:Base model 'mpt' can't read prompt trees")
+@pytest.mark.filterwarnings("ignore:Base model 'mpt' does not support the tree mask")
 def test_both_decoders_agree(tiny_model, toy_codec, name, weight):
     model = tiny_model(name)
     builder = TreeBuilder(toy_codec, make_prompt("en", None, tag_text=True))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from support.plain_decoding import PLAIN, decode_plainly
-from support.random_trees import grow
+from support.random_trees import branch_end, grow
 
 from spacy_padellm.decoding.replicated import ReplicatedDecoder
 from spacy_padellm.decoding.tree_decoder import TreeDecoder
@@ -111,7 +111,7 @@ def passes(trees):
         for token in range(len(tree)):
             step = min(int(tree.label[token]), 1)
             if tree.mention[token]:
-                start = int(tree.position[tree.branch_end(int(tree.label[token]))])
+                start = int(tree.position[branch_end(tree, int(tree.label[token]))])
                 step = 1 + int(tree.position[token]) - start
             steps.setdefault(step, {}).setdefault(number, []).append(token)
     return [steps[step] for step in sorted(steps)]
@@ -156,7 +156,7 @@ def test_windows_are_felt(name, tiny_model, trees):
 
 @pytest.mark.parametrize("name", ONE_ROW_A_PROMPT)
 def test_others_fall_back_with_one_warning(name, tiny_model, trees):
-    with pytest.warns(UserWarning, match="can't read prompt trees") as caught:
+    with pytest.warns(UserWarning, match="does not support the tree mask") as caught:
         model = tiny_model(name)
     assert len([one for one in caught if one.category is UserWarning]) == 1
     assert not model.supports_tree_mask
@@ -169,7 +169,7 @@ def test_others_fall_back_with_one_warning(name, tiny_model, trees):
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2", *ONE_ROW_A_PROMPT])
-@pytest.mark.filterwarnings("ignore:.*can't read prompt trees:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*does not support the tree mask:UserWarning")
 def test_decoders_say_what_prompts_alone_say(name, tiny_model, toy_builder):
     """Texts of unlike length in one batch, so that padding and the end of one would tell."""
     model = tiny_model(name)
@@ -196,7 +196,7 @@ def test_decoders_say_what_prompts_alone_say(name, tiny_model, toy_builder):
 
 
 @pytest.mark.parametrize("name", ["bloom", "mamba", "gemma2", "gpt2"])
-@pytest.mark.filterwarnings("ignore:.*can't read prompt trees:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*does not support the tree mask:UserWarning")
 def test_every_kind_loads_from_a_folder(name, tiny_network, toy_tokenizer, trees, tmp_path):
     """With the attention that each needs, sdpa or not."""
     network = tiny_network(name)

@@ -88,7 +88,7 @@ def test_one_warning_that_says_why(llama, recwarn):
     model = probed_model(Changed(llama.network, forget_mask), llama.codec)
     (warning,) = recwarn
     assert warning.category is UserWarning
-    assert "'llama' can't read prompt trees: its logits" in str(warning.message)
+    assert "'llama' does not support the tree mask: its logits" in str(warning.message)
     assert not model.supports_tree_mask
 
 
