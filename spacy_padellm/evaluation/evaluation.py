@@ -13,12 +13,11 @@ cases; shares and scores are in [0, 1].
                         mean_over, share_under, share_over, lost; confusion (cap, `gold_by_said`);
                         per_label; see `counts.count_scores`
     mentions            `said`: number of generated mentions; unaligned: for each reason why a
-    mention
-                        has no span in the text (not_in_text, too_often, did_not_end, blank,
-                        inside_token), n and its share of the generated mentions; superseded: spans
-                        of windows that a span of another window replaces; malformed: format
-                        errors in answers; unended: documents whose answer reached the length
-                        limit (both of autoregressive decoders); see
+                        mention has no span in the text (not_in_text, too_often, did_not_end,
+                        blank, inside_token), n and its share of the generated mentions;
+                        superseded: spans of windows that a span of another window replaces;
+                        malformed: format errors in answers; unended: documents whose answer
+                        reached the length limit (both of autoregressive decoders); see
                         `mention_scores.mention_scores`
     calibration         spans: all spans that the component scored; ents: those that became
                         entities; each n, ece, brier, bins (low, high, n, probability, accuracy,

@@ -122,7 +122,7 @@ class CausalLMShim(Shim):
 
                 check_device(device)
             self._model.network.to(device)
-            # Its optimized layers and its KV cache are on the previous device.
+            # Its fused layers and captured passes are on the previous device.
             self._runner = None
             self._loss = None
 

@@ -159,7 +159,7 @@ def test_adapter_of_fewer_layers(tiny_network, tmp_path):
 
 
 @pytest.mark.parametrize("size", [0, 4, 100, -1])
-def test_truncated_adapter(adapted, tiny_network, tmp_path, size):
+def test_damaged_adapter(adapted, tiny_network, tmp_path, size):
     save_adapter(adapted, tmp_path)
     content = (tmp_path / FILES[1]).read_bytes()
     (tmp_path / FILES[1]).write_bytes(content[:size])
