@@ -12,7 +12,7 @@ cases; shares and scores are in [0, 1].
                         (`Outcome.counts`): n_prompts, accuracy, accuracy_present, mean_under,
                         mean_over, share_under, share_over, lost; confusion (cap, `gold_by_said`);
                         per_label; see `counts.count_scores`
-    mentions            `said`: number of generated mentions; unaligned: for each reason why a mention
+    mentions            `said`: number of mentions; unaligned: for each reason why a mention
                         has no span in the text (not_in_text, too_often, did_not_end, blank,
                         inside_token), n and its share of the generated mentions; superseded: spans
                         of windows that a span of another window replaces; malformed: format
