@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..documents.gold import Gold
+from ..documents.spans import CharSpan
 from ..prompts.tree_builder import TreeBuilder
 from ..tokenization.codec import Codec, one_line
 from .params import ResolvedParams
-
-Range = tuple[int, int]  # characters, end exclusive
 
 
 @dataclass(frozen=True)
@@ -33,13 +32,13 @@ class ParsedMention:
 
     label (str): Its label.
     text (str): Its text.
-    ranges (tuple[Range, ...]): The characters of the answer that are its text.
+    ranges (tuple[CharSpan, ...]): The characters of the answer that are its text.
     ended (bool): False if a bound stopped the answer inside it.
     """
 
     label: str
     text: str
-    ranges: tuple[Range, ...]
+    ranges: tuple[CharSpan, ...]
     ended: bool = True
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..documents.gold import Gold
+from ..documents.spans import CharSpan
 from ..prompts.tree_builder import TreeBuilder
 from ..tokenization.codec import Codec, one_line
 from .answer_form import (
     AnswerForm,
     ParsedAnswer,
     ParsedMention,
-    Range,
     WrittenAnswer,
     label_names,
     one_of,
@@ -33,7 +33,7 @@ class _OpenTag:
     label: str
     start: int
     end: int | None = None
-    ranges: list[Range] = field(default_factory=list)
+    ranges: list[CharSpan] = field(default_factory=list)
 
 
 class TagForm(AnswerForm):
@@ -196,8 +196,8 @@ def _nested(spans: Iterable[tuple[int, int, str]]) -> list[tuple[int, int, str]]
     return kept
 
 
-def _trimmed(line: str, ranges: Sequence[Range]) -> tuple[Range, ...]:
-    """RETURNS (tuple[Range, ...]): Ranges of a line without the spaces at their ends, which some
+def _trimmed(line: str, ranges: Sequence[CharSpan]) -> tuple[CharSpan, ...]:
+    """RETURNS (tuple[CharSpan, ...]): Ranges of a line without the spaces at their ends, which some
     tokenizers add to each piece."""
     at = [i for start, end in ranges for i in range(start, end)]
     filled = [i for i in at if not line[i].isspace()]

@@ -11,12 +11,11 @@ from ..documents.prediction import Count
 from ..engine.token_runs import TokenRuns
 from ..engine.transfer import on_device
 from ..prompts.tree import COUNT, TRUNK, PromptTree
-from ..tokenization.arrays import Ints
+from ..tokenization.arrays import Float32s, Ints
 from ..tokenization.codec import Codec
 from .logits import Logits, check_finite
 from .params import ResolvedParams
 
-Floats = NDArray[np.float32]
 LEAST = np.float32(1e-30)
 END = 10  # the symbol after the digits 0 to 9: the end of a number
 
@@ -66,7 +65,7 @@ class CountBranches:
         logits: Logits,
         codec: Codec,
         params: ResolvedParams,
-        evidence: Floats | None = None,
+        evidence: Float32s | None = None,
     ) -> None:
         """Select the likeliest digit of branches or, after a digit, the end of the number. Other
         tokens are masked: whatever the model, a count is a number.
@@ -175,7 +174,7 @@ def number_symbols(codec: Codec) -> Ints:
     return np.array([*codec.digit_ids, codec.end_id])
 
 
-def number_chances(logprobs: Floats, evidence: Floats, params: ResolvedParams) -> Floats:
+def number_chances(logprobs: Float32s, evidence: Float32s, params: ResolvedParams) -> Float32s:
     """Compute the probability of each number, by the model and the text's tags. A first digit
     stands for its number: larger numbers that begin with it count as it does.
 
@@ -189,7 +188,7 @@ def number_chances(logprobs: Floats, evidence: Floats, params: ResolvedParams) -
     return _softmax(np.where(np.isnan(evidence), logprobs, mixed))
 
 
-def at_least(chances: Floats) -> Floats:
+def at_least(chances: Float32s) -> Float32s:
     """RETURNS (NDArray[np.float32]): P(count >= 0) … P(count >= 9), of probabilities of 0 to 9
     [branches, 10]."""
     tails = chances[:, ::-1].cumsum(-1)[:, ::-1]
@@ -197,7 +196,7 @@ def at_least(chances: Floats) -> Floats:
     return tails.clip(LEAST, 1.0)
 
 
-def first_digits(chances: Floats, params: ResolvedParams) -> Ints:
+def first_digits(chances: Float32s, params: ResolvedParams) -> Ints:
     """Choose the likeliest number, or the largest whose P(count >= number) is above the slack.
 
     chances (NDArray[np.float32]): Of 0 to 9 [branches, 10].
@@ -209,6 +208,6 @@ def first_digits(chances: Floats, params: ResolvedParams) -> Ints:
     return END - 1 - (at_least(chances) > params.count_slack)[:, ::-1].argmax(-1)
 
 
-def _softmax(logprobs: Floats) -> Floats:
+def _softmax(logprobs: Float32s) -> Float32s:
     chances = np.exp(logprobs - logprobs.max(-1, keepdims=True))
     return chances / chances.sum(-1, keepdims=True)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..tokenization.arrays import Ints
+from ..tokenization.arrays import Float64s, Ints
 
-Floats = NDArray[np.float64]
 LEAST = -1e30  # tokens that the model excludes are chosen where nothing else is left
 
 
@@ -26,12 +24,12 @@ class StartEdges:
         self._starts = np.concatenate([first, bounds])
         self._ends = np.append(bounds, len(byte_offset))  # of the edges of each offset
 
-    def viterbi(self, logprobs: Floats) -> Ints | None:
+    def viterbi(self, logprobs: Float64s) -> Ints | None:
         """Choose one edge for each mention, so that byte offsets rise and the sum of
         log-probabilities is highest, by a Viterbi pass over offsets. Of equal sums the one with
         the lowest offsets is chosen, from the last mention to the first.
 
-        logprobs (Floats): [mentions, edges].
+        logprobs (Float64s): [mentions, edges].
         RETURNS (Ints | None): The edges; None where the text has too few offsets.
         """
         if len(self._starts) < len(logprobs):
@@ -87,6 +85,9 @@ class StartEdges:
             )
         ]
 
-    def logsumexp(self, logprobs: Floats) -> Floats:
-        """RETURNS (Floats): Log of the probability of all tokens, each counted once [mentions]."""
+    def logsumexp(self, logprobs: Float64s) -> Float64s:
+        """Sum the probabilities of all tokens, each counted once.
+
+        RETURNS (Float64s): Their natural log [mentions].
+        """
         return np.logaddexp.reduce(logprobs[:, self._distinct], axis=1)

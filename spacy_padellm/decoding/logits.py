@@ -23,7 +23,7 @@ class NotFiniteError(ValueError):
         super().__init__(
             f"The model's logits{about} are not finite (NaN or infinite), so nothing can be "
             'decoded. Run it in a wider floating-point type (dtype = "float32" in '
-            "[components.padellm_ner.model]), or check its weights: `python -m spacy padellm "
+            "the component's [model] block), or check its weights: `python -m spacy padellm "
             "download NAME` compares those of a base with their sha256."
         )
 

@@ -13,13 +13,13 @@ from ..documents.spans import Mention
 from ..engine.transfer import on_device
 from ..prompts.tree import ABSENT, PromptTree
 from ..prompts.tree_builder import TreeBuilder
-from ..tokenization.arrays import Ints
+from ..tokenization.arrays import Float64s, Ints
 from ..tokenization.token_bytes import TokenBytes
 from .constraint import Constraint
 from .counts import number_symbols
 from .drafts import TextDrafts
 from .host_constraint import HostConstraint
-from .joint_starts import Floats, StartEdges
+from .joint_starts import StartEdges
 from .lattice import ConstraintText, Lattice, build_lattices
 from .logits import Logits, TokenSubset, most_likely
 from .mention_spans import find_char_spans
@@ -249,7 +249,7 @@ class MentionDecoder:
         grouped = np.concatenate(groups)
         logprobs = constraint.start_logprobs(new[grouped], logits, rows[grouped])
         nodes: list[Ints] = []
-        chosen: list[tuple[Ints, Floats, Floats | None]] = []
+        chosen: list[tuple[Ints, Float64s, Float64s | None]] = []
         done = 0
         for group in groups:
             scores = np.stack(logprobs[done : done + len(group)])

@@ -7,18 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ..engine.step import Run, StepInput, StepOutput
 from ..prompts.tree import PromptTree
 from ..prompts.tree_builder import TreeBuilder
-from ..tokenization.arrays import Ints
+from ..tokenization.arrays import Float32s, Ints
 from .counts import END, CountBranches, number_symbols
 from .logits import Logits, TokenSubset, read_logits
 from .params import ResolvedParams
 from .tag_counts import count_distribution
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ class Prefill:
         builder: TreeBuilder,
         params: ResolvedParams,
         subset: TokenSubset | None = None,
-    ) -> list[Floats] | None:
+    ) -> list[Float32s] | None:
         """Select the first digit of each count, with the evidence of the text's tags.
 
         output (StepOutput): The output of `step`.
@@ -119,7 +116,7 @@ class Prefill:
 
     def _begin_probabilities(
         self, output: StepOutput, logits: Logits, *, on_host: bool
-    ) -> list[Floats] | None:
+    ) -> list[Float32s] | None:
         if self.tag_token_ids is None:
             return None
         if output.partial_logits is not None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ..tokenization.arrays import Float32s
 
 DIGITS = 10
-Floats = NDArray[np.float32]
 
 
-def count_distribution(begins: Sequence[Floats]) -> Floats:
+def count_distribution(begins: Sequence[Float32s]) -> Float32s:
     """Compute the distribution of the number of tokens that begin a mention, as if tokens were
     independent (Poisson binomial).
 
@@ -38,7 +38,7 @@ def count_distribution(begins: Sequence[Floats]) -> Floats:
     return numbers
 
 
-def _products(left: Floats, right: Floats) -> Floats:
+def _products(left: Float32s, right: Float32s) -> Float32s:
     """RETURNS (NDArray[np.float32]): Products of polynomials, powers first, up to the ninth."""
     n_powers = min(DIGITS, 2 * len(left) - 1)
     products = np.zeros((n_powers, *left.shape[1:]), dtype=np.float32)

@@ -16,14 +16,14 @@ from ..engine.token_runs import TokenRuns, join_runs
 from ..prompts.layout import pack
 from ..prompts.tree import PromptTree
 from ..prompts.tree_builder import TreeBuilder
-from ..tokenization.arrays import Ints
+from ..tokenization.arrays import Float32s, Ints
 from .counts import CountBranches
 from .decoder import Decoder, decoder_factory
 from .lattice import ConstraintText
 from .logits import TokenSubset, read_logits
 from .mention_decoder import MentionDecoder
 from .params import ResolvedParams
-from .prefill import Floats, Prefill
+from .prefill import Prefill
 from .replicated import ReplicatedDecoder
 
 # Count branches up to which tokens are selected on the host: a GPU would launch a hundred kernels
@@ -114,7 +114,7 @@ class _Steps:
     counts: CountBranches
     decoder: MentionDecoder
     params: ResolvedParams
-    begins: Sequence[Floats] | None
+    begins: Sequence[Float32s] | None
     subset: TokenSubset | None
 
     def has_open(self) -> bool:
