@@ -58,7 +58,7 @@ def test_an_array_gives_its_elements(path, monkeypatch, indent, chunk):
     [
         ('[["a"],\n["b"', "line 2: not JSON"),
         ('[["a"]\n["b"]]', "line 2: expected ','"),
-        ('[["a"]] ["b"]', "behind the array"),
+        ('[["a"]] ["b"]', "after the array"),
         (b'[["a"],["\xff"]]', "not UTF-8"),
         ('[["a"],', "not JSON"),
     ],
