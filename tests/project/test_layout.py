@@ -48,6 +48,13 @@ def test_modules_are_short(folder):
     assert {path: n for path, n in lines.items() if n > MAX_LINES} == {}
 
 
+def test_names_of_test_files_are_unique():
+    """Pytest imports a test file by its name alone, and refuses a second one of that name."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert len(names) > 80
+    assert sorted(set(names)) == sorted(names)
+
+
 def test_vocabulary():
     package = [path for path in MODULES if path.is_relative_to(ROOT / "spacy_padellm")]
     found = [
