@@ -168,7 +168,8 @@ def test_labels_of_as_many_mentions_as_there_may_be(tiny_network, toy_codec, con
     decode = make_tree_decoder(max_count=64, max_mention_tokens=8, constrained=constrained)
     (found,) = decode(Runner(model), builder, [text], labels, [token_bounds(NLP.make_doc(text))])
     numbers = [count.number for count in found.counts]
-    assert len(found.mentions) == sum(min(number, 64) for number in numbers) > tree.MAX_NEW_MENTIONS_PER_ROW
+    n_mentions = sum(min(number, 64) for number in numbers)
+    assert len(found.mentions) == n_mentions > tree.MAX_NEW_MENTIONS_PER_ROW
     assert model.passes <= 64 + 8 + 8  # as if each label's mentions began in a turn of their own
     # Mentions that say more than the text could hold are stopped (`cap_total_length`).
     trunk = builder.question_trees([text], labels)[0].n_trunk
