@@ -84,6 +84,7 @@ class TreeDecoder(Decoder):
         if params.graphs:  # tables are built while the GPU computes
             mention_decoder = MentionDecoder(trees, texts, builder, params, select_device, on_host)
         begins = prefill.read(output, counts, builder, params, subset)
+        del output  # the logits of all counts: memory for the next passes
         if not len(counts.open):
             return [Prediction(tuple(numbers)) for numbers in counts.counts(trees)]
         if mention_decoder is None:
