@@ -1,7 +1,10 @@
+import weakref
+
 import pytest
 
 from spacy_padellm.decoding.replicated import ReplicatedDecoder, make_replicated_decoder
 from spacy_padellm.decoding.tree_decoder import TreeDecoder, make_tree_decoder
+from spacy_padellm.engine.cached_rows import CachedRows
 from spacy_padellm.engine.runner import Runner
 from spacy_padellm.prompts.tree_builder import TreeBuilder
 
@@ -64,3 +67,25 @@ def test_a_text_does_not_depend_on_its_batch(make, _, name, tiny_model, toy_buil
         ]
         for mention, twin in zip(one.mentions, other.mentions, strict=True):
             assert mention.logprobs == pytest.approx(twin.logprobs, abs=1e-4)
+
+
+def test_logits_of_the_first_pass_are_freed(tiny_model, toy_builder, monkeypatch):
+    """A batch's largest tensor: those of all counts."""
+    first, n_alive, forward = [], [], CachedRows.forward
+
+    def watched(self, step):
+        n_alive.append(sum(ref() is not None for ref in first))
+        output = forward(self, step)
+        if not first:
+            first.append(weakref.ref(output.logits))
+        return output
+
+    runner, texts = Runner(tiny_model("llama")), ["the new man in a hat"]
+    runner.supports_partial_logits()  # its probe runs passes too
+    monkeypatch.setattr(CachedRows, "forward", watched)
+    decode = make_tree_decoder(max_count=9, max_mention_tokens=4)
+    (found,) = decode(runner, toy_builder, texts, ["a", "b"])
+    assert found.mentions
+    assert len(first) == 1
+    assert len(n_alive) > 1
+    assert sum(n_alive) == 0
