@@ -19,7 +19,6 @@ DOCUMENT = "-DOCSTART-"
 BLOCK = 1000
 
 Line = tuple[int, str | BadRecord]
-Converter = Callable[..., Iterable[Doc]]
 
 
 class Sentence(NamedTuple):
